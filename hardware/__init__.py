@@ -1,0 +1,1 @@
+"""Devices: each file wraps one. Never imports models, nor what decides."""

@@ -1,0 +1,1 @@
+"""Benchmarks: each module measures ours beside the bare engine, in one run."""
