@@ -41,10 +41,18 @@ class PortAudioMicrophone:
         self._wanted = device
         self._patience = patience
 
+    async def find(self) -> str:
+        """The device's own name; loads PortAudio, so that `listen` begins sooner. Opens nothing.
+
+        Raises DeviceMissing, DeviceLost.
+        """
+        return (await portaudio.found("input", self._wanted)).name
+
     async def listen(self, lit: Lit) -> AsyncGenerator[Sound]:
         """Sound as it is heard. Raises LightDark, DeviceMissing, DeviceLost."""
         require_lit(lit)
         device = await portaudio.found("input", self._wanted)
+        require_lit(lit)  # that took a while
         ring = portaudio.Ring(int(BACKLOG * portaudio.USUAL_RATE))
         loop, news = asyncio.get_running_loop(), asyncio.Event()
         stream = await portaudio.opened(
@@ -54,7 +62,7 @@ class PortAudioMicrophone:
             resampler, rest = Resampler(int(stream.samplerate), RATE), np.zeros(0, np.float32)
             while True:
                 samples = await self._next(stream, ring, news)
-                rest = np.concatenate([rest, resampler.feed(samples)])
+                rest = np.concatenate([rest, resampler.feed(samples).clip(-1, 1)])
                 while len(rest) >= CHUNK:
                     require_lit(lit)
                     yield Sound(rest[:CHUNK])
@@ -109,8 +117,7 @@ def _stream(
         callback=heard,
         finished_callback=wake,
     )
-    stream.start()
-    return stream
+    return portaudio.begun(stream)
 
 
 def _lost(how: str) -> errors.DeviceLost:

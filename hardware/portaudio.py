@@ -143,7 +143,7 @@ def _found(kind: Kind, wanted: str) -> Device:
 
 
 async def opened(make: Callable[[int], Any], device: Device, what: str) -> Any:
-    """Runs `make`, which opens a stream at a rate and gives it. Raises DeviceMissing, DeviceLost.
+    """Runs `make`, which opens and starts a stream at a rate. Raises DeviceMissing, DeviceLost.
 
     A stream that opens only after nobody waits any more is closed again.
     """
@@ -166,23 +166,14 @@ async def opened(make: Callable[[int], Any], device: Device, what: str) -> Any:
         ) from error
 
 
-async def started(stream: Any, what: str) -> None:
-    """Starts an open stream again. Raises DeviceLost."""
+def begun(stream: Any) -> Any:
+    """The stream, started; one that will not start is closed. Blocks."""
     try:
-        await _within(OPENING, stream.start)
-    except TimeoutError as error:
-        raise _hangs(what) from error
-    except library().PortAudioError as error:
-        raise errors.DeviceLost(f"The {what} is gone.", "Connect it again.") from error
-
-
-async def stopped(stream: Any) -> bool:
-    """Stops a stream at once, dropping what waits in it; False where that failed or hangs."""
-    try:
-        await _within(CLOSING, lambda: stream.abort(ignore_errors=False))
-    except (TimeoutError, library().PortAudioError):
-        return False
-    return True
+        stream.start()
+    except library().PortAudioError:
+        _close(stream)
+        raise
+    return stream
 
 
 async def closed(stream: Any) -> None:

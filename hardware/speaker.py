@@ -1,6 +1,8 @@
 """A real loudspeaker through PortAudio: plays sounds of any rate one after another.
 
-The device opens with the first sound and stays open, silent, between replies: `close` ends that.
+The device is open while a reply plays and closed between replies: a stream that was kept open
+outlives its sound server, and PortAudio 19.6 then ends the process. Opening takes 1 to 3 ms once
+PortAudio is loaded (through PulseAudio, on two busy x86 cores; the first time about 0.5 s).
 """
 
 from __future__ import annotations
@@ -10,19 +12,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from assistant import errors
 from assistant.turn import Sound
 from hardware import portaudio
 from hardware.recording import Resampler
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 AHEAD = 0.5
 """Seconds of sound that wait in the ring: the next sound is fetched that long before its time."""
-LEAD = 0.03
+MARGIN = 0.03
 """Seconds of silence before and after a reply: a stream that starts or stops may lose as much."""
 
 
@@ -37,7 +38,6 @@ class PortAudioSpeaker:
         self.name = device or "loudspeaker"
         self._wanted = device
         self._patience = patience
-        self._stream: Any = None
         self._feed: _Feed | None = None
 
     @property
@@ -45,123 +45,99 @@ class PortAudioSpeaker:
         """Seconds of the latest `play` that left the device; an estimate while it plays."""
         return self._feed.heard if self._feed else 0.0
 
+    async def find(self) -> str:
+        """The device's own name; loads PortAudio, so that `play` begins sooner.
+
+        Raises DeviceMissing, DeviceLost.
+        """
+        return (await portaudio.found("output", self._wanted)).name
+
     async def play(self, sounds: AsyncIterator[Sound]) -> None:
         """Returns when the last sample was heard. Cancelled, it is silent at once.
 
         Raises DeviceMissing, DeviceLost.
         """
-        self._feed = None
-        await self._open()
-        feed = self._feed = _Feed(int(self._stream.samplerate))
+        feed = self._feed = _Feed()
+        device = await portaudio.found("output", self._wanted)
+        stream = await portaudio.opened(
+            lambda rate: _stream(device, rate, feed), device, "loudspeaker"
+        )
         try:
-            async with aclosing(_resampled(sounds, feed.rate)) as chunks:
+            async with aclosing(_resampled(sounds, int(stream.samplerate))) as chunks:
                 async for samples in chunks:
-                    await self._put(feed, samples)
-            await self._drain(feed)
+                    await self._put(samples, feed, stream)
+            await self._drain(feed, stream)
         finally:
             feed.muted = True
-            await self._stop(feed)
-
-    async def close(self) -> None:
-        """Gives the device back."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
             await portaudio.closed(stream)
 
-    async def _open(self) -> None:
-        if self._stream is None:
-            device = await portaudio.found("output", self._wanted)
-            self._stream = await portaudio.opened(
-                lambda rate: self._made(device, rate), device, "loudspeaker"
-            )
-
-    def _made(self, device: portaudio.Device, rate: int) -> Any:
-        """Opens the device, without starting it; blocks."""
-
-        def fill(out: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
-            if self._feed is None:
-                out[:] = 0
-            else:
-                self._feed.fill(out, time.outputBufferDacTime - time.currentTime)
-
-        def ended() -> None:
-            if self._feed is not None:
-                self._feed.wake()
-
-        return portaudio.library().OutputStream(
-            device=device.index,
-            samplerate=rate,
-            channels=min(2, device.channels),
-            dtype="float32",
-            latency=portaudio.LATENCY,
-            callback=fill,
-            finished_callback=ended,
-        )
-
-    async def _put(self, feed: _Feed, samples: NDArray[np.float32]) -> None:
+    async def _put(self, samples: NDArray[np.float32], feed: _Feed, stream: Any) -> None:
         """Hands samples to the callback, as room for them comes."""
-        while len(samples):
-            samples = samples[feed.ring.put(samples) :]
-            if not feed.started:
-                await self._start(feed)
-            if len(samples):
-                await self._progress(feed)
+        while len(samples := samples[feed.ring.put(samples) :]):
+            await self._progress(feed, stream)
 
-    async def _start(self, feed: _Feed) -> None:
-        """Starts the stream; one that lost its sound server since the last reply is replaced."""
-        feed.started = True
-        try:
-            await portaudio.started(self._stream, "loudspeaker")
-        except errors.DeviceLost:
-            await self.close()
-            await self._open()
-            await portaudio.started(self._stream, "loudspeaker")
-
-    async def _drain(self, feed: _Feed) -> None:
+    async def _drain(self, feed: _Feed, stream: Any) -> None:
         """Waits until the device has played everything.
 
         Silence follows until then: PortAudio's own way to end (CallbackStop) cuts off the last
         buffer on ALSA's bridge to PulseAudio, or waits for ever.
         """
-        while feed.started and (feed.ring.filled or feed.tail < LEAD):
-            await self._progress(feed)
+        while feed.ring.filled or (feed.ring.read and feed.tail < MARGIN):
+            await self._progress(feed, stream)
 
-    async def _progress(self, feed: _Feed) -> None:
-        """Waits until the device asks for samples, or ends."""
+    async def _progress(self, feed: _Feed, stream: Any) -> None:
+        """Waits until the device asks for samples. Raises DeviceLost if it does not."""
         feed.news.clear()
-        before = feed.asked
+        asked = feed.asked
         try:
             async with asyncio.timeout(self._patience):
                 await feed.news.wait()
         except TimeoutError as error:
-            if feed.asked == before:
+            if feed.asked == asked:
                 raise _lost("plays nothing any more") from error
-        if not self._stream.active:
+        if not stream.active:
             raise _lost("is gone")
 
-    async def _stop(self, feed: _Feed) -> None:
-        """Silence now; a stream that does not obey is given up."""
-        if feed.started and self._stream is not None and not await portaudio.stopped(self._stream):
-            await self.close()
+
+def _stream(device: portaudio.Device, rate: int, feed: _Feed) -> Any:
+    """Opens the device and starts it, silent at first; blocks."""
+
+    def fill(out: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
+        feed.fill(out, time.outputBufferDacTime - time.currentTime)
+
+    feed.begin(rate)
+    stream = portaudio.library().OutputStream(
+        device=device.index,
+        samplerate=rate,
+        channels=min(2, device.channels),
+        dtype="float32",
+        latency=portaudio.LATENCY,
+        callback=fill,
+        finished_callback=feed.wake,
+    )
+    return portaudio.begun(stream)
 
 
 class _Feed:
     """What one reply shares with the device's callback: the samples, and what became of them."""
 
-    def __init__(self, rate: int) -> None:
-        self.rate = rate
-        self.ring = portaudio.Ring(int(AHEAD * rate))
+    def __init__(self) -> None:
         self.news = asyncio.Event()
-        self.started = self.muted = False
+        self.muted = False
         self.asked = 0
         """How many frames the device has asked for."""
+        self._loop = asyncio.get_running_loop()
+        self.begin(portaudio.USUAL_RATE)
+
+    def begin(self, rate: int) -> None:
+        self.rate = rate
+        self.ring = portaudio.Ring(int(AHEAD * rate))
         self.latency = 0.0
-        """Seconds from the callback to the ear, as the device last said."""
-        self._lead = int(LEAD * rate)
+        """Seconds from the callback to the ear, as the device last said; some say 0."""
+        self._lead = int(MARGIN * rate)
         """Frames of silence still to come before the first sample."""
         self._pause = 0
         """Frames of silence since the last sample."""
-        self._loop = asyncio.get_running_loop()
 
     def fill(self, out: NDArray[np.float32], latency: float) -> None:
         """Runs in the callback: copies, and never waits. Silence where nothing is there."""
@@ -176,7 +152,7 @@ class _Feed:
         out[count:, 0] = 0
         out[:, 1:] = out[:, :1]
         self._pause = len(out) - count if count else self._pause + len(out)
-        self.latency = latency
+        self.latency = max(latency, portaudio.LATENCY)
         self.asked += len(out)
         self.wake()
 

@@ -1,9 +1,12 @@
 """The phrases of builtin/phrases.txt as a language model: text with slots in, ARPA text out.
 
-Nothing is sampled: each slot passes on the probability of all its alternatives at once, so a
-phrase with "<number>" in it counts every number a little. The smoothing is the hierarchical
-Dirichlet of MacKay and Peto (1995): p(w | h) = (n(h, w) + MU p(w | shorter h)) / (n(h) + MU),
-which works on such fractions of counts and gives the backoff weight MU / (n(h) + MU) exactly.
+The engine only reads the file's sounds; the rest is for scripts/bias, which makes the model.
+
+Nothing is sampled: a slot passes on the probability of all its alternatives at once, so a phrase
+with "<number>" in it counts every number a little. The smoothing is the hierarchical Dirichlet of
+MacKay and Peto (1995), p(w | h) = (n(h, w) + m q(w | h)) / (n(h) + m), which takes such fractions
+of counts. q is what the general model says of w after h, so that a sentence may leave the phrases
+and come back. N-grams that would hardly be missed are left out.
 """
 
 from __future__ import annotations
@@ -11,18 +14,28 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Protocol
 
 START, END = "<s>", "</s>"
-MU = {1: 50.0, 2: 1.0, 3: 0.5}
-"""How many counts the shorter history is worth, by order; chosen on the tuning sentences."""
+COMMON = 3000
+"""How many of the general model's likeliest words are kept beside those of the phrases."""
+RARE = 0.01
+"""A history or n-gram expected less often than this in all phrases is shortened or left out."""
+GENERAL = 0.3
+"""What the general model counts after each history, as a share of the phrases' count ..."""
+PRIOR = {2: 3.0, 3: 1.0}
+"""... and, by order, in phrases whatever their count."""
+WORTH = {2: 2e-6, 3: 4e-6}
+"""A general n-gram is kept where p(n-gram) ln(p / its backed-off p) is above this, by order."""
+FULL = 0.98
+"""The most that the listed words of a history may take together: the rest backs off."""
 
-RARE = 0.02
-
+Gram = tuple[str, ...]
+Model = dict[Gram, float]
 Alternatives = tuple[tuple[str, ...], ...]
-Counts = Mapping[tuple[str, ...], float]
 
 
 @dataclass(frozen=True)
@@ -84,20 +97,20 @@ class Phrases:
         return any(len(words) in after(line, 0) for line in self.lines)
 
 
-def counts(phrases: Phrases, known: Iterable[str]) -> dict[tuple[str, ...], float]:
+def counts(phrases: Phrases, known: Iterable[str]) -> Model:
     """How often each trigram is expected; phrases and alternatives with an unknown word are left
     out, for the decoder would drop the word in silence."""
     known = frozenset(known)
     slots: dict[str, Alternatives] = {}
     for name, alternatives in phrases.slots.items():
         slots[name] = tuple(a for a in alternatives if all(t in known or t in phrases.slots for t in a))
-    found: dict[tuple[str, ...], float] = defaultdict(float)
+    found: Model = defaultdict(float)
 
     def shortened(histories: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-        """One word is history enough where two are rare: else each pair of things is kept."""
+        """One word is history enough where two are rare; else every pair of things would be."""
         kept: dict[tuple[str, str], float] = defaultdict(float)
         for (first, second), weight in histories.items():
-            kept[first if weight >= RARE else "", second] += weight
+            kept[first if weight >= 2 * RARE else "", second] += weight
         return kept
 
     def walk(
@@ -125,39 +138,82 @@ def counts(phrases: Phrases, known: Iterable[str]) -> dict[tuple[str, ...], floa
     return found
 
 
-def arpa(trigrams: Counts, floor: Mapping[str, float]) -> str:
-    """The trigram model of the counts in ARPA format. `floor` are the probabilities of single
-    words (summing to 1) that a word is held to have before any phrase was read."""
-    seen: dict[int, dict[tuple[str, ...], float]] = {n: defaultdict(float) for n in (1, 2, 3)}
+class General(Protocol):
+    """What the phrases are mixed with: p(word | one or two words before it, oldest first)."""
+
+    def __call__(self, word: str, *history: str) -> float: ...
+
+
+def mixture(trigrams: Mapping[Gram, float], general: General, words: Sequence[str]) -> Model:
+    """The probability of each n-gram kept: of its last word after those before it. `words` are
+    all words that may be heard; a history's remaining probability is for backing off."""
+    words = [*words, END]
+    n = {order: _counted(trigrams, order) for order in (1, 2, 3)}
+    whole, likely = sum(n[1].values()), {word: general(word) for word in words}
+    known = sum(likely.values())
+    p = {(w,): (n[1].get((w,), 0.0) / whole + likely[w] / known) / 2 for w in words}
+    for order in (2, 3):
+        total = _by_history(n[order])
+        heard = {gram for gram, count in n[order].items() if count > RARE}
+        found: Model = {}
+        for gram in sorted(heard | _worth_keeping(order, p, general, words)):
+            prior = PRIOR[order] + GENERAL * total[gram[:-1]]
+            count = n[order].get(gram, 0.0) + prior * general(gram[-1], *gram[:-1])
+            found[gram] = count / (total[gram[:-1]] + prior)
+        taken = _by_history(found)
+        p |= {gram: q * min(1.0, FULL / taken[gram[:-1]]) for gram, q in found.items()}
+    return p
+
+
+def _counted(trigrams: Mapping[Gram, float], order: int) -> Model:
+    """The counts of a lower order. What stands before the start of a sentence is no history."""
+    found: Model = defaultdict(float)
     for trigram, n in trigrams.items():
-        for order in (1, 2, 3):
-            gram = trigram[3 - order :]
-            if gram[0] != "":
-                seen[order][gram] += n
-    for order in (2, 3):
-        seen[order] = {gram: n for gram, n in seen[order].items() if n > RARE / 2}
-    # The start of a sentence is a history only: ("", "<s>", w) counts as the bigram (<s>, w).
-    total = sum(seen[1].values())
-    p: dict[tuple[str, ...], float] = {
-        (word,): (seen[1].get((word,), 0.0) + MU[1] * share) / (total + MU[1])
-        for word, share in floor.items()
-    }
-    after: dict[tuple[str, ...], float] = defaultdict(float)
-    for order in (2, 3):
-        for gram, n in seen[order].items():
-            after[gram[:-1]] += n
-        for gram, n in seen[order].items():
-            p[gram] = (n + MU[order] * p[gram[1:]]) / (after[gram[:-1]] + MU[order])
-    grams: dict[int, list[str]] = {1: [f"-99\t{START}"], 2: [], 3: []}
+        if gram := trigram[3 - order :] if trigram[3 - order] else ():
+            found[gram] += n
+    return found
 
-    def backoff(gram: tuple[str, ...]) -> str:
-        n = after.get(gram)
-        return f"\t{math.log10(MU[len(gram) + 1] / (n + MU[len(gram) + 1])):.4f}" if n else ""
 
-    grams[1][0] += backoff((START,))
+def _by_history(values: Mapping[Gram, float]) -> Model:
+    sums: Model = defaultdict(float)
+    for gram, value in values.items():
+        sums[gram[:-1]] += value
+    return sums
+
+
+def _worth_keeping(order: int, p: Model, general: General, words: Sequence[str]) -> set[Gram]:
+    """The n-grams of the general model that are likely here and that backing off would lose."""
+    after: dict[str, list[str]] = defaultdict(list)
+    for gram in p:
+        if len(gram) == 2:
+            after[gram[0]].append(gram[1])
+    starts: Model = {(START,): p[END,]} | {g: p[g] for g in p if len(g) == 1 and g[0] != END}
+    if order == 3:
+        starts = {g: starts[g[:1]] * p[g] for g in p if len(g) == 2 and g[1] != END}
+    kept = set()
+    for history, mass in starts.items():
+        if mass < WORTH[order]:
+            continue
+        for word in words if order == 2 else after[history[-1]]:
+            q, backed_off = general(word, *history), p[(*history[1:], word)]
+            if q > backed_off and mass * q * math.log(q / backed_off) > WORTH[order]:
+                kept.add((*history, word))
+    return kept
+
+
+def arpa(p: Model, title: str = "") -> str:
+    """The model in ARPA format, with the backoff weights that make each history sum to 1."""
+    taken = _by_history(p)
+    lower = _by_history({gram: p[gram[1:]] for gram in p if len(gram) > 1})
+
+    def line(gram: Gram, log: float) -> str:
+        weight = (1 - taken[gram]) / max(1e-3, 1 - lower[gram]) if gram in taken else 1.0
+        backoff = f"\t{math.log10(weight):.3f}" if len(gram) < 3 and weight != 1 else ""
+        return f"{log:.3f}\t{' '.join(gram)}{backoff}"
+
+    grams: dict[int, list[str]] = {1: [line((START,), -99)], 2: [], 3: []}
     for gram in sorted(p):
-        line = f"{math.log10(p[gram]):.4f}\t{' '.join(gram)}"
-        grams[len(gram)].append(line + (backoff(gram) if len(gram) < 3 else ""))
-    head = "\n".join(f"ngram {order}={len(grams[order])}" for order in grams)
-    body = "".join(f"\n\\{order}-grams:\n" + "\n".join(grams[order]) + "\n" for order in grams)
-    return f"\\data\\\n{head}\n{body}\n\\end\\\n"
+        grams[len(gram)].append(line(gram, math.log10(p[gram])))
+    head = "".join(f"ngram {order}={len(lines)}\n" for order, lines in grams.items())
+    body = "".join(f"\n\\{order}-grams:\n" + "\n".join(g) + "\n" for order, g in grams.items())
+    return f"{title}\n\\data\\\n{head}{body}\n\\end\\\n"
