@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from assistant.errors import AssistantError, Defect, Usage
+from assistant.errors import AssistantError, Defect, Usage, defect
 
 EPILOG = """examples:
   assistant ask --text "what time is it"
@@ -20,20 +21,31 @@ Every error has a code and an exit status of its own: see assistant/errors.py.""
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; gives its exit status."""
-    options = parser().parse_args(arguments)
+    _open_streams()
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
+        options = parser().parse_args(arguments)
         return int(options.run(options) or 0)
     except AssistantError as error:
-        return _told(error, getattr(options, "json", False))
+        return _told(error, as_json)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has gone; what was asked for is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # the last net: a person gets a sentence, not a traceback
+        return _told(defect(error), as_json)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its complaints are errors like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
 
 
 def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(
+    whole = _Parser(
         "assistant",
         description="An assistant to wear: hears, sees, thinks and speaks on this device.",
         epilog=EPILOG,
@@ -134,6 +146,14 @@ def _journal(options: argparse.Namespace) -> int:
     rows = journal.latest(config.load().config.folders.state / "assistant.db", options.n)
     print(json.dumps(rows, indent=2) if options.json else "\n".join(map(journal.line, rows)))
     return 0
+
+
+def _open_streams() -> None:
+    """A stream that is closed goes nowhere; a sign that the terminal lacks is written as a code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the end
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _begin_log(level: str) -> None:

@@ -3,7 +3,7 @@ policy lets it, and what was done is told from the receipt, never from the model
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from assistant import policy, tools
@@ -24,7 +24,7 @@ MOST_CALLS = 4
 SILENT = "I have no answer to that."
 
 
-async def answer(model: LanguageModel, hands: Hands, bus: Bus) -> AsyncIterator[Words]:
+async def answer(model: LanguageModel, hands: Hands, bus: Bus) -> AsyncGenerator[Words]:
     """The model's reply. Its words carry the turn's label; a receipt adds its own."""
     turn = hands.turn
     messages = [Message("system", SYSTEM), Message("user", turn.text or "")]

@@ -6,17 +6,19 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from assistant import client, log
 from assistant.account import Account
 from assistant.config import Config
-from assistant.errors import AssistantError, DeviceError
+from assistant.errors import AssistantError, DeviceError, StoreBusy
 from assistant.events import Event, Reader, Started
 from assistant.ports import Speaker
 from assistant.show import Terminal
-from assistant.turn import Origin, Turn
+from assistant.store import Lock
+from assistant.turn import Origin, Turn, whole
 
 PATIENCE = 15.0
 """Seconds to wait for another command that works alone."""
@@ -36,7 +38,7 @@ class Question:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Question:
-        text = options.text
+        text = whole(options.text) if options.text else None
         if text is None and options.audio is None:
             text = ABOUT_A_PICTURE
         audio, image, reply = (
@@ -57,25 +59,38 @@ class Question:
 
 async def ask(config: Config, question: Question, *, as_json: bool) -> None:
     """Raises what went wrong with the turn, after all that is known of it was shown."""
-    report = _Report(as_json)
+    report, until = _Report(as_json), time.monotonic() + PATIENCE
     try:
-        if not await client.ask(config.folders.runtime, question.request(), report.read):
-            await _alone(config, question, report.read)
+        while not await client.ask(config.folders.runtime, question.request(), report.read):
+            if lock := _free_lock(config, until):
+                await _alone(config, question, report.read, lock)
+                break
+            await asyncio.sleep(0.05)  # another command works alone, or a daemon is starting
     except AssistantError as error:
         report.close(error)
         raise
     report.close(None)
 
 
-async def _alone(config: Config, question: Question, reader: Reader) -> None:
+def _free_lock(config: Config, until: float) -> Lock | None:
+    """The store's lock, taken; None if somebody else has it. Raises StoreBusy after `until`."""
+    lock = Lock(config.folders.state)
+    try:
+        lock.take("a command")
+    except StoreBusy:
+        if time.monotonic() < until:
+            return None
+        raise
+    return lock
+
+
+async def _alone(config: Config, question: Question, reader: Reader, lock: Lock) -> None:
     from assistant import assemble
     from assistant.converse import converse
     from assistant.events import Bus
     from assistant.journal import Journal
-    from assistant.store import Lock, Store
+    from assistant.store import Store
 
-    lock = Lock(config.folders.state)
-    await asyncio.to_thread(lock.take, "a command", PATIENCE)
     bus, store = Bus(), Store(config.folders.state / "assistant.db")
     try:
         await store.open()

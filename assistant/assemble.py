@@ -275,3 +275,18 @@ def _espeak(voice: str, speed: float) -> object:
     from models.espeak import Espeak
 
     return Espeak(voice, speed)
+
+
+def models_found(config: Config) -> list[tuple[Kind, Path]]:
+    """Every model in the models folder, used or not, by kind and name."""
+    found: list[tuple[Kind, Path]] = []
+    for kind, suffix in SUFFIXES.items():
+        files = sorted((config.folders.models / kind).glob(f"*{suffix}"))
+        fitting = (file for file in files if file.is_dir() or kind != "whisper")
+        found += [(kind, file) for file in fitting if not file.name.startswith(".")]
+    return found
+
+
+def check_voice(config: Config) -> None:
+    """Loads espeak-ng and its voice. Raises EngineMissing or ModelMissing."""
+    _espeak(config.speech.language, config.speech.speed)

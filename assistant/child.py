@@ -25,6 +25,7 @@ from typing import Any
 from assistant.errors import AssistantError, EngineDied, EngineFailed, EngineHung, EngineMissing
 
 _SAFE_MODULES = {"assistant.turn", "assistant.ports", "assistant.errors"}
+"""Only the classes written there: what these modules import could run code."""
 _SAFE_NAMES = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -34,8 +35,6 @@ _SAFE_NAMES = {
     ("pathlib", "PosixPath"),
     ("builtins", "frozenset"),
     ("builtins", "set"),
-    ("copyreg", "_reconstructor"),
-    ("builtins", "object"),
 }
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends to a process when its parent ends."""
@@ -67,6 +66,8 @@ class Child:
         return self._process.pid if self._process else None
 
     def load(self) -> None:
+        if self._closed:
+            raise EngineDied(f"The engine {self.name} was ended.")
         if self._process and self._process.poll() is None:
             return
         self._end()
@@ -125,20 +126,22 @@ class Child:
                     f"The engine {self.name} did not answer for {self._deadline:g} seconds.",
                     "It is started again at the next request.",
                 )
-            kind, value, self.seconds = _Unpickler(io.BytesIO(pipe.recv_bytes())).load()
+            answer = pipe.recv_bytes()
         except (EOFError, OSError) as error:
             self._end()
             raise EngineDied(
                 f"The engine {self.name} stopped in the middle of its work.",
                 "It is started again at the next request.",
             ) from error
-        except (pickle.UnpicklingError, ValueError, TypeError) as error:
+        try:
+            fault, value, self.seconds = _unpickled(answer)
+        except Exception as error:  # unpickling nonsense raises anything
             self._end()
             raise EngineFailed(
                 f"The engine {self.name} gave an answer of no known form."
             ) from error
-        if kind == "error":
-            raise value
+        if fault is not None:
+            raise fault
         return value
 
     def _end(self) -> None:
@@ -152,10 +155,21 @@ class Child:
             pipe.close()
 
 
+def _unpickled(answer: bytes) -> tuple[AssistantError | None, Any, float]:
+    fault, value, seconds = _Unpickler(io.BytesIO(answer)).load()
+    if not isinstance(fault, AssistantError | None):
+        raise TypeError("no error of ours")
+    return fault, value, float(seconds)
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _SAFE_NAMES or (module in _SAFE_MODULES and name.isidentifier()):
+        if (module, name) in _SAFE_NAMES:
             return super().find_class(module, name)
+        if module in _SAFE_MODULES and name.isidentifier():
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__ == module:
+                return found
         raise pickle.UnpicklingError(f"{module}.{name} is not data")
 
 
@@ -201,16 +215,21 @@ def serve(pipe: Connection) -> None:
         pipe.send_bytes(pickle.dumps(_answer(engine, work[kind], arguments), protocol=5))
 
 
-def _answer(engine: Any, work: Callable[..., Any], arguments: list[Any]) -> tuple[str, Any, float]:
+def _answer(
+    engine: Any, work: Callable[..., Any], arguments: list[Any]
+) -> tuple[AssistantError | None, Any, float]:
+    """What went wrong, or None; the result; the seconds it took."""
     start = time.monotonic()
+    fault: AssistantError | None = None
+    value = None
     try:
-        kind, value = "value", work(*arguments)
+        value = work(*arguments)
     except AssistantError as error:
-        kind, value = "error", error
+        fault = error
     except Exception as error:  # no text of it: it may hold what was said
         name = getattr(engine, "name", "that was asked")
-        kind, value = "error", EngineFailed(f"The engine {name} failed: {type(error).__name__}.")
-    return kind, value, time.monotonic() - start
+        fault = EngineFailed(f"The engine {name} failed: {type(error).__name__}.")
+    return fault, value, time.monotonic() - start
 
 
 def _make(name: str, arguments: Mapping[str, Any]) -> Any:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from assistant.errors import DaemonGone, of_code
+from assistant.errors import DaemonGone, of_code, of_os
 from assistant.events import Ended, Failed, Reader, from_json
 
 LONGEST_LINE = 1 << 20
@@ -21,11 +20,15 @@ def socket_path(runtime: Path) -> Path:
 
 
 async def connect(runtime: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-    """A connection to the daemon; None where none runs."""
+    """A connection to the daemon; None where none runs. Raises NotPermitted."""
     path = socket_path(runtime)
-    with suppress(FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+    try:
         if path.exists():
             return await asyncio.open_unix_connection(str(path), limit=LONGEST_LINE)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise of_os(error, path) from error
     return None
 
 

@@ -127,9 +127,10 @@ def load() -> Effective:
     origins.update({name: str(path) for name in _names(tree)})
     for variable, name, text in _from_environment():
         section, _, key = name.partition(".")
-        if not isinstance(tree.setdefault(section, {}), dict):
-            tree[section] = {}
-        tree[section][key] = text
+        if not key:
+            tree[section] = text
+        elif isinstance(tree.setdefault(section, {}), dict):
+            tree[section][key] = text
         origins[name] = variable
     try:
         return Effective(Config.model_validate(tree), origins)

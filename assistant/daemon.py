@@ -2,7 +2,7 @@
 
 Keys, lines, commands and due timers only make a Turn for the inbox. A turn of the wearer interrupts
 what runs; a command's turn waits until the reply is being spoken, then interrupts it; a due timer
-waits its turn. Interrupting is cancelling the task: it owns all that it started.
+waits until nobody speaks. Interrupting is cancelling the task: it owns all that it started.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import asyncio
 import json
 import logging
 import os
-import sys
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,23 @@ from assistant.errors import (
     AudioTooLong,
     BadRequest,
     DaemonRunning,
+    DeviceError,
+    LightDark,
     of_os,
 )
 from assistant.events import Ended, Event, Failed, Noticed, to_json
 from assistant.listen import utterance
 from assistant.ports import Light, Microphone, Shown, Speaker
 from assistant.schedule import announcement
-from assistant.turn import OWN_WORDS, Origin, Sound, Turn
+from assistant.turn import WEARER, Origin, Sound, Turn, whole
 
 log = logging.getLogger("assistant.daemon")
 
 RECHECK = 30.0
 """Seconds between looks at the timers, in case a clock jumped or the machine slept."""
+
+FIRST = [Origin.TYPED, Origin.SPOKEN, Origin.COMMAND, Origin.SCHEDULE]
+"""Who goes first where several may begin, and then who came first."""
 
 
 @dataclass
@@ -45,8 +50,10 @@ class Request:
 
     turn: Turn
     speaker: Speaker
-    spoken: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the reply begins to sound."""
+    spoken: bool = False
+    """Whether its reply began to sound."""
+    gone: bool = False
+    """Whether nobody waits for it any more."""
 
 
 class Daemon:
@@ -64,7 +71,9 @@ class Daemon:
         self._house, self._light, self._microphone = house, light, microphone
         self._runtime, self._longest = runtime, longest
         self._speaker_to = speaker_to
-        self._inbox: asyncio.Queue[Request] = asyncio.Queue(maxsize=64)
+        self._inbox: list[Request] = []
+        self._news = asyncio.Event()
+        """Set when a request in the inbox may have become one that may begin."""
         self._current: asyncio.Task[None] | None = None
         self._request: Request | None = None
         self._listening: asyncio.Event | None = None
@@ -73,10 +82,14 @@ class Daemon:
 
     # ---- its life ------------------------------------------------------------------------------
 
-    async def serve(self, lines: AsyncIterator[str] | None = None) -> None:
-        """Runs until `stop`. `lines` are those typed at the terminal, if there is one."""
+    async def serve(
+        self, lines: AsyncIterator[str] | None = None, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Runs until `stop`. `lines` are those typed at the terminal, if there is one; `ready` is
+        called once commands find the daemon."""
         server = await self._listen_on_socket()
         try:
+            ready()
             self._spawn(self._take_turns())
             self._spawn(self._ring())
             if lines is not None:
@@ -85,10 +98,10 @@ class Daemon:
         finally:
             server.close()
             socket_path(self._runtime).unlink(missing_ok=True)
-            await self._interrupt()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._interrupt()  # last: nothing can begin another turn any more
 
     def stop(self) -> None:
         """May be called from a signal handler."""
@@ -108,38 +121,52 @@ class Daemon:
 
     # ---- one inbox, one current task -----------------------------------------------------------
 
-    async def submit(self, turn: Turn, speaker: Speaker | None = None) -> None:
-        await self._inbox.put(Request(turn, speaker or self._house.speaker))
+    def submit(self, turn: Turn, speaker: Speaker | None = None) -> Request:
+        request = Request(turn, speaker or self._house.speaker)
+        self._inbox.append(request)
+        self._news.set()
+        return request
 
     async def _take_turns(self) -> None:
         while True:
-            request = await self._inbox.get()
-            await self._make_way(request.turn.origin)
+            request = await self._next()
+            await self._interrupt()
+            if request.gone:
+                continue
             self._request = request
             self._current = asyncio.create_task(self._converse(request))
+            self._current.add_done_callback(lambda _: self._news.set())
+            await asyncio.sleep(0)  # it begins before the next can end it: none ends without a word
 
-    async def _make_way(self, origin: Origin) -> None:
-        current, request = self._current, self._request
-        if current is None or current.done() or request is None:
-            return
+    async def _next(self) -> Request:
+        """The first request that may begin now. One that must wait holds up no other."""
+        while True:
+            self._news.clear()
+            for request in sorted(self._inbox, key=lambda each: FIRST.index(each.turn.origin)):
+                if self._may_begin(request.turn.origin):
+                    self._inbox.remove(request)
+                    return request
+            await self._news.wait()
+
+    def _may_begin(self, origin: Origin) -> bool:
+        running = self._current is not None and not self._current.done()
         if origin is Origin.COMMAND:
-            spoken = asyncio.create_task(request.spoken.wait())
-            await asyncio.wait({current, spoken}, return_when=asyncio.FIRST_COMPLETED)
-            spoken.cancel()
+            return not running or (self._request is not None and self._request.spoken)
         if origin is Origin.SCHEDULE:
-            await asyncio.wait({current})
-        await self._interrupt()
+            return not running and self._listening is None
+        return True
 
     async def _interrupt(self) -> None:
         if self._current and not self._current.done():
             self._current.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._current
+            await asyncio.wait({self._current})  # not `await`: it would swallow our own cancelling
 
     async def _converse(self, request: Request) -> None:
         turn = request.turn
-        speaker = _Watched(request.speaker, request.spoken, self._light)
-        self._light.show(Shown.THINKING)
+        speaker = _Watched(
+            request.speaker, lambda: self._spoken(request), lambda lost: self._unheard(turn, lost)
+        )
+        _show(self._light, Shown.THINKING)
         try:
             await converse(turn, self._house.but(speaker))
         except AssistantError as error:
@@ -148,12 +175,24 @@ class Daemon:
             if turn.origin is not Origin.COMMAND:
                 await self._say(error.sentence, speaker)
         finally:
-            self._light.show(Shown.OFF)
+            _show(self._light, Shown.OFF)
+
+    def _spoken(self, request: Request) -> None:
+        if not request.spoken:
+            request.spoken = True
+            _show(self._light, Shown.SPEAKING)
+            self._news.set()
+
+    def _unheard(self, turn: Turn, lost: DeviceError) -> None:
+        """A loudspeaker that is gone costs the sound, not the words."""
+        said = f"{lost.sentence} The reply is shown only."
+        self._house.bus.publish(Noticed(turn.id, said, lost.code))
 
     async def _say(self, sentence: str, speaker: Speaker) -> None:
         """A fault, spoken. Where even that fails, the terminal has shown it."""
         try:
-            await speaker.play(self._house.synthesizer.speak(sentence))
+            async with aclosing(self._house.synthesizer.speak(sentence)) as sounds:
+                await speaker.play(sounds)
         except AssistantError as error:
             log.warning("could not speak", extra={"facts": {"code": error.code}})
 
@@ -162,7 +201,7 @@ class Daemon:
     async def _read_terminal(self, lines: AsyncIterator[str]) -> None:
         async for line in lines:
             if text := line.strip():
-                await self.submit(Turn(Origin.TYPED, text=text))
+                self.submit(Turn(Origin.TYPED, text=text))
             elif self._listening:
                 self._listening.set()
             else:
@@ -172,8 +211,8 @@ class Daemon:
         if self._microphone is None:
             self._notice("There is no microphone: type instead.")
             return
+        self._listening = asyncio.Event()  # first: or a waiting timer would begin in the silence
         await self._interrupt()  # whoever speaks wants silence
-        self._listening = asyncio.Event()
         self._spawn(self._listen(self._microphone, self._listening))
 
     async def _listen(self, microphone: Microphone, end: asyncio.Event) -> None:
@@ -185,9 +224,10 @@ class Daemon:
             if not end.is_set():
                 limit = AudioTooLong(f"I stopped listening after {self._longest:g} seconds.")
                 self._notice(str(limit), limit.code)
-            await self.submit(Turn(Origin.SPOKEN, audio=sound))
+            self.submit(Turn(Origin.SPOKEN, audio=sound))
         finally:
             self._listening = None
+            self._news.set()
 
     def _notice(self, sentence: str, code: str = "") -> None:
         self._house.bus.publish(Noticed("", sentence, code))
@@ -200,7 +240,7 @@ class Daemon:
             timers.changed.clear()
             for timer in await timers.take_due():
                 text = announcement(timer, -timers.left(timer))
-                await self.submit(Turn(Origin.SCHEDULE, text=text, label=OWN_WORDS))
+                self.submit(Turn(Origin.SCHEDULE, text=text, label=WEARER))  # it may have a name
             left = [timers.left(timer) for timer in await timers.running()]
             wait = max(0.0, min([*left, RECHECK]))
             with suppress(TimeoutError):
@@ -264,30 +304,33 @@ class Daemon:
         gone = asyncio.create_task(incoming.read())
         done = asyncio.create_task(over.wait())
         try:
-            await self.submit(turn, speaker)
+            request = self.submit(turn, speaker)
             await asyncio.wait({gone, done}, return_when=asyncio.FIRST_COMPLETED)
             if not over.is_set():
-                await self._abandon(turn)
+                await self._abandon(request)
         finally:
             unsubscribe()
             gone.cancel()
             done.cancel()
 
-    async def _abandon(self, turn: Turn) -> None:
-        """Ends the turn of a command that is gone; one still in the inbox is dropped there."""
-        waiting = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
-        for request in waiting:
-            if request.turn.id != turn.id:
-                self._inbox.put_nowait(request)
-        if self._request and self._request.turn.id == turn.id:
+    async def _abandon(self, request: Request) -> None:
+        """Ends the turn of a command that is gone; one that still waits is not begun."""
+        request.gone = True
+        if self._request is request:
             await self._interrupt()
 
 
 class _Watched:
-    """The speaker, with a sign when the reply begins to sound."""
+    """The speaker, with a call before each sound, and one if it is lost: the rest of the reply is
+    then made without it."""
 
-    def __init__(self, speaker: Speaker, spoken: asyncio.Event, light: Light) -> None:
-        self._speaker, self._spoken, self._light = speaker, spoken, light
+    def __init__(
+        self,
+        speaker: Speaker,
+        sounding: Callable[[], None],
+        lost: Callable[[DeviceError], None],
+    ) -> None:
+        self._speaker, self._sounding, self._lost = speaker, sounding, lost
         self.name = speaker.name
 
     @property
@@ -297,12 +340,19 @@ class _Watched:
     async def play(self, sounds: AsyncIterator[Sound]) -> None:
         async def noted() -> AsyncGenerator[Sound]:
             async for sound in sounds:
-                if not self._spoken.is_set():
-                    self._spoken.set()
-                    self._light.show(Shown.SPEAKING)
+                self._sounding()
                 yield sound
 
-        await self._speaker.play(noted())
+        async with aclosing(noted()) as each:
+            await self._speaker.play(each)
+
+
+def _show(light: Light, shown: Shown) -> None:
+    """The status is worth no turn; a recording without its light is refused elsewhere."""
+    try:
+        light.show(shown)
+    except LightDark as error:
+        log.warning("no status shown", extra={"facts": {"code": error.code}})
 
 
 async def _answers(path: Path) -> bool:
@@ -324,13 +374,14 @@ def _turn_of(line: bytes) -> tuple[Turn, Path | None, bool]:
         text, audio, image = asked.get("text"), asked.get("audio"), asked.get("image")
         reply, quiet = asked.get("reply"), asked.get("quiet", False)
         paths = [Path(each) for each in (audio, image, reply) if each is not None]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadRequest("That is no request that I know.") from error
-    if not all(path.is_absolute() for path in paths) or not isinstance(text, str | None):
+    named = all(path.is_absolute() and "\0" not in str(path) for path in paths)
+    if not named or not isinstance(text, str | None):
         raise BadRequest("A request needs a text, or paths that begin with a slash.")
     turn = Turn(
         Origin.COMMAND,
-        text=text,
+        text=None if text is None else whole(text),
         audio=Path(audio) if audio else None,
         frames=(Path(image),) if image else (),
     )
@@ -338,14 +389,21 @@ def _turn_of(line: bytes) -> tuple[Turn, Path | None, bool]:
 
 
 async def typed_lines() -> AsyncGenerator[str]:
-    """Lines of standard input as they are typed, until its end."""
+    """Lines of standard input as they are typed, until its end.
+
+    Read in a thread, which nobody waits for at the end: asyncio reads no files and no /dev/null,
+    and would make the terminal non-blocking for our own words too.
+    """
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=LONGEST_LINE)
-    transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    try:
-        while line := await reader.readline():
-            yield line.decode(errors="replace")
-    finally:
-        transport.close()
+    lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        with suppress(OSError, RuntimeError):  # no standard input; the loop has ended before it
+            with open(0, "rb", closefd=False) as typed:
+                while line := typed.readline(LONGEST_LINE):
+                    loop.call_soon_threadsafe(lines.put_nowait, line.decode(errors="replace"))
+            loop.call_soon_threadsafe(lines.put_nowait, "")
+
+    threading.Thread(target=read, name="typed-lines", daemon=True).start()
+    while line := await lines.get():
+        yield line

@@ -232,6 +232,16 @@ class Defect(AssistantError):
     code, status = "defect", 99
 
 
+def defect(error: Exception) -> Defect:
+    """A fault that nobody foresaw, in words that hold nothing of what was said."""
+    found = Defect(
+        f"Something in me went wrong: {type(error).__name__}.",
+        "This is a fault of the assistant; set log.level to debug to see where.",
+    )
+    found.__cause__ = error
+    return found
+
+
 def leaves(tree: type[AssistantError] = AssistantError) -> list[type[AssistantError]]:
     """Every error that can be raised, in the order of the tree above."""
     below = tree.__subclasses__()

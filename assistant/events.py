@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, Defect
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def to_json(event: Event) -> str:
 def from_json(line: str | bytes) -> Event:
     """The event of a line. Raises ValueError or TypeError where it is none."""
     fields = json.loads(line)
-    kind = KINDS.get(fields.pop("event", ""))
+    kind = KINDS.get(fields.pop("event", "")) if isinstance(fields, dict) else None
     if kind is None:
         raise ValueError("no event of that name")
     return kind(**fields)
@@ -121,15 +121,20 @@ def from_json(line: str | bytes) -> Event:
 Reader = Callable[[Event], Awaitable[None]]
 
 
+MOST_TROUBLE = 16
+"""Errors of readers that are kept; on a full disk every event raises one."""
+
+
 class Bus:
     """Tells every event to every reader, in order, each reader at its own pace.
 
-    A reader's backlog is bounded: past `room` events the newest are dropped and counted. A reader
-    that raises an AssistantError is remembered in `trouble` and asked again at the next event.
+    A reader's backlog is bounded: past `room` events the newest are dropped and counted. What a
+    reader raises is kept in `trouble`, the first few of it, and the reader is asked again at the
+    next event.
     """
 
     def __init__(self, room: int = 4096) -> None:
-        self.trouble: list[AssistantError] = []
+        self.trouble: list[AssistantError | BrokenPipeError] = []
         self.dropped = 0
         self._room = room
         self._queues: list[asyncio.Queue[Event]] = []
@@ -143,9 +148,14 @@ class Bus:
         self._tasks.append(task)
 
         def unsubscribe() -> None:
+            if task not in self._tasks:
+                return  # the bus was closed
             task.cancel()
             self._queues.remove(queue)
             self._tasks.remove(task)
+            while not queue.empty():  # or `drain` would wait for a reader that is gone
+                queue.get_nowait()
+                queue.task_done()
 
         return unsubscribe
 
@@ -174,7 +184,13 @@ class Bus:
             event = await queue.get()
             try:
                 await reader(event)
-            except AssistantError as error:
-                self.trouble.append(error)
+            except Exception as error:  # a reader that ended would block `drain` for ever
+                self._note(error)
             finally:
                 queue.task_done()
+
+    def _note(self, error: Exception) -> None:
+        if not isinstance(error, AssistantError | BrokenPipeError):
+            error = Defect(f"Something in me went wrong: {type(error).__name__}.")
+        if len(self.trouble) < MOST_TROUBLE:
+            self.trouble.append(error)

@@ -173,16 +173,19 @@ async def ahead(items: AsyncIterator[T], room: int) -> AsyncGenerator[T]:
     The maker is a plain task, ended and awaited in `finally`: a TaskGroup around a `yield` would
     turn a barge-in into an ExceptionGroup.
     """
-    queue: asyncio.Queue[T | _End] = asyncio.Queue(maxsize=room)
+    queue: asyncio.Queue[T | _End] = asyncio.Queue()
+    free = asyncio.Semaphore(room)  # taken before an item is made: a full queue would come too late
 
     async def make() -> None:
         try:
-            async for item in items:
-                await queue.put(item)
+            while True:
+                await free.acquire()
+                queue.put_nowait(await anext(items))
+        except StopAsyncIteration:
+            queue.put_nowait(_END)
         finally:
             if hasattr(items, "aclose"):
                 await items.aclose()
-        await queue.put(_END)
 
     maker = asyncio.create_task(make())
     try:
@@ -197,6 +200,7 @@ async def ahead(items: AsyncIterator[T], room: int) -> AsyncGenerator[T]:
                 getter.cancel()
             if isinstance(item, _End):
                 return
+            free.release()
             yield item
     finally:
         maker.cancel()

@@ -26,7 +26,7 @@ class _Line(logging.Formatter):
             "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created)),
             "level": record.levelname.lower(),
             "from": record.name,
-            "what": record.getMessage(),
+            "what": _what(record),
             **getattr(record, "facts", {}),
         }
         if record.exc_info and record.exc_info[0]:
@@ -37,6 +37,13 @@ class _Line(logging.Formatter):
                 facts["where"] = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
                 trace = trace.tb_next
         return json.dumps(facts, default=str)
+
+
+def _what(record: logging.LogRecord) -> str:
+    """Our own messages; of a library's only the place, for its text may hold words."""
+    if record.name.split(".")[0] == "assistant":
+        return record.getMessage()
+    return f"a library's message, {record.pathname}:{record.lineno}"
 
 
 def begin(level: str) -> None:

@@ -16,10 +16,10 @@ LONGEST = 200
 
 _DURATION = f"(?P<duration>{re.sub(r'[?]P<[a-z]+>', '?:', DURATION.pattern)})"
 _NAME = r"(?P<name>[a-z]+(?: [a-z]+)?)"
+_A = r"(?:(?:a|an|the|my|one|another)(?: new)? )?"
 _START = r"(?:(?:set|start|make|create|put on|give me|begin)(?: me)? )"
-_POLITE = re.compile(
-    r"\b(?:please|hey|okay|ok|um+|uh+|er+|assistant|(?:can|could|would|will) you(?: please)?)\b"
-)
+_FILLER = re.compile(r"\b(?:please|hey|okay|ok|um+|uh+|er+|assistant)\b")
+_POLITE = re.compile(r"^(?:can|could|would|will) you ")
 
 _TABLE = [
     (
@@ -32,13 +32,9 @@ _TABLE = [
         r"(?:tell me |what is )?(?:the |today's )?(?:date|day)(?: today| is it(?: today)?)?"
         r"|(?:tell me )?what (?:date|day)(?: of the week)? (?:is it|is today|it is)(?: today)?",
     ),
-    ("set_timer", rf"{_START}?(?:a |an |another )?timer (?:for|of) {_DURATION}"),
-    (
-        "set_timer",
-        rf"{_START}?(?:a |an |another )?timer (?:for|of) {_DURATION} (?:called|named) {_NAME}",
-    ),
-    ("set_timer", rf"{_START}(?:a |an |the )?(?P<name>[a-z]+) timer (?:for|of) {_DURATION}"),
-    ("set_timer", rf"{_START}?{_DURATION} timer(?: (?:called|named) {_NAME})?"),
+    ("set_timer", rf"{_START}?{_A}timer (?:for|of) {_DURATION}(?: (?:called|named) {_NAME})?"),
+    ("set_timer", rf"{_START}{_A}(?P<name>[a-z]+) timer (?:for|of) {_DURATION}"),
+    ("set_timer", rf"{_START}?{_A}{_DURATION} timer(?: (?:called|named) {_NAME})?"),
     (
         "list_timers",
         r"(?:what|which) timers (?:are|do i have)(?: running| set| on)?"
@@ -49,13 +45,14 @@ _TABLE = [
     ),
     (
         "cancel_timer",
-        r"(?:cancel|stop|delete|end|turn off|clear)(?: the| my)?"
-        r"(?: (?P<name>(?!the|my)[a-z]+))? timer",
+        r"(?:cancel|stop|delete|end|turn off|clear)(?: (?:the|my|a|that|this))?"
+        r"(?: (?P<name>(?!(?:the|my|an?|that|this|any|every|all) )[a-z]+))? timer",
     ),
     (
         "read_text",
         r"(?:what|tell me what) does (?:this|that|the|it)"
         r"(?: (?:sign|label|menu|page|text|board|paper|screen|poster|picture|note))? say"
+        r"|tell me what (?:this|that|it|the [a-z]+) says"
         r"|what is written (?:here|there|on (?:this|that|the|it)(?: [a-z]+)?)"
         r"|read (?:it|this|that|out|aloud|(?:(?:this|that|the) [a-z]+))"
         r"(?: (?:out|aloud|to me|out loud|for me))?",
@@ -88,5 +85,5 @@ def _plain(text: str) -> str:
     time"."""
     text = text.lower().replace("\u2019", "'")
     text = re.sub(r"\b(what|how|that)'s\b", r"\1 is", text)
-    text = re.sub(r"[^a-z0-9.' -]|[.](?!\d)", " ", text)
-    return " ".join(_POLITE.sub(" ", text).split())
+    text = re.sub(r"[^a-z0-9.' -]|[.](?!\d)|(?<=\w)-(?=\w)", " ", text)
+    return _POLITE.sub("", " ".join(_FILLER.sub(" ", text).split()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from assistant import agent, reflex, tools
 from assistant.errors import NotUnderstood
@@ -24,7 +25,7 @@ class Router:
         tools.known()  # imported now, not in the first turn
         self.name = f"phrase table, {model.name}" if model else "phrase table"
 
-    async def answer(self, hands: Hands) -> AsyncIterator[Words]:
+    async def answer(self, hands: Hands) -> AsyncGenerator[Words]:
         """The reply to the turn in `hands`, in pieces, as it is made. Raises NotUnderstood."""
         turn = hands.turn
         text = turn.text or ""
@@ -43,8 +44,9 @@ class Router:
         elif turn.confidence < CLEAR:
             raise NotUnderstood("I did not catch that.", "Say it again, a little slower.")
         elif self._model:
-            async for words in agent.answer(self._model, hands, self._bus):
-                yield words
+            async with aclosing(agent.answer(self._model, hands, self._bus)) as replies:
+                async for words in replies:
+                    yield words
         else:
             self._bus.publish(Routed(turn.id, "none"))
             yield Words(CANNOT)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 
 from assistant import assemble, client, log
 from assistant.config import Config
 from assistant.daemon import Daemon, typed_lines
 from assistant.errors import AssistantError, DaemonRunning, DeviceError, StoreBusy
-from assistant.events import Bus, Noticed
+from assistant.events import Bus, Event, Noticed, Reader
 from assistant.journal import Journal
 from assistant.ports import Microphone, Speaker
 from assistant.show import Terminal
@@ -27,7 +28,7 @@ async def run(config: Config) -> None:
         await store.open()
         journal = Journal(store, config.journal.days)
         await journal.begin()
-        for reader in (journal.read, log.read, Terminal().read):
+        for reader in (_watched(journal, bus), log.read, Terminal().read):
             bus.subscribe(reader)
         await _serve(config, bus, store)
     finally:
@@ -36,16 +37,36 @@ async def run(config: Config) -> None:
         lock.free()
 
 
+def _watched(journal: Journal, bus: Bus) -> Reader:
+    """The journal's reader; where it cannot write, the wearer is told, once for each reason."""
+    told: set[str] = set()
+
+    async def read(event: Event) -> None:
+        try:
+            await journal.read(event)
+        except AssistantError as error:
+            if error.code not in told:
+                told.add(error.code)
+                bus.publish(Noticed("", str(error), error.code))
+
+    return read
+
+
 async def _take(lock: Lock, config: Config) -> None:
     if connection := await client.connect(config.folders.runtime):
         connection[1].close()
         raise DaemonRunning("The assistant is already running.", "Use it, or stop it first.")
-    try:
-        await asyncio.to_thread(lock.take, "the daemon", PATIENCE)
-    except StoreBusy as error:
-        if "daemon" in lock.holder():
-            raise DaemonRunning("The assistant is already running.", "Stop it first.") from error
-        raise
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return lock.take("the daemon")
+        except StoreBusy as error:
+            if "daemon" in lock.holder():
+                running = DaemonRunning("The assistant is already running.", "Stop it first.")
+                raise running from error
+            if time.monotonic() >= until:
+                raise
+        await asyncio.sleep(0.05)
 
 
 async def _serve(config: Config, bus: Bus, store: Store) -> None:
@@ -66,8 +87,7 @@ async def _serve(config: Config, bus: Bus, store: Store) -> None:
         loop.add_signal_handler(name, daemon.stop)
     warming = asyncio.create_task(_warm(built, bus))
     try:
-        _greet(built.house.uses, microphone)
-        await daemon.serve(typed_lines())
+        await daemon.serve(typed_lines(), lambda: _greet(built.house.uses, microphone))
     finally:
         warming.cancel()
         await built.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TextIO
 
@@ -22,6 +23,12 @@ class Terminal:
         self._speaking = ""
 
     async def read(self, event: Event) -> None:
+        try:
+            self._show(event)
+        except OSError:  # whoever read our words has gone; the turn goes on without them
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, Noticed):
             self._line(f"! {event.sentence}")
             return

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from assistant.errors import AssistantError, Defect
+from assistant.errors import AssistantError, defect
 from assistant.events import Bus, Ended, Failed, Staged, Started
 from assistant.flow import Span, covered, engine_spans
 from assistant.ports import Speaker
@@ -30,6 +30,8 @@ class _Record:
     start: float
     engines: list[Span] = field(default_factory=list)
     devices: list[Span] = field(default_factory=list)
+    playing: bool = False
+    """Whether the speaker was asked to play: before, its `heard` is of another turn."""
 
 
 _record: ContextVar[_Record] = ContextVar("record")
@@ -51,7 +53,7 @@ async def told(
         bus.publish(_ended(turn, record, speaker, interrupted=True))
         raise
     except Exception as error:
-        fault = error if isinstance(error, AssistantError) else _defect(error)
+        fault = error if isinstance(error, AssistantError) else defect(error)
         took = time.monotonic() - record.start
         bus.publish(Failed(turn.id, fault.code, fault.sentence, fault.mend, took))
         if fault is error:
@@ -87,6 +89,7 @@ async def timed(
 async def played(speaker: Speaker, sounds: AsyncIterator[Sound]) -> None:
     """Plays the sounds; the time in which the speaker has one in hand is the device's."""
     record, since = _record.get(), time.monotonic()
+    record.playing = True
 
     async def handed() -> AsyncGenerator[Sound]:
         nonlocal since
@@ -105,13 +108,5 @@ async def played(speaker: Speaker, sounds: AsyncIterator[Sound]) -> None:
 def _ended(turn: Turn, record: _Record, speaker: Speaker, interrupted: bool) -> Ended:
     took = time.monotonic() - record.start
     busy = covered(record.engines + record.devices)
-    return Ended(
-        turn.id, took, covered(record.engines), max(0.0, took - busy), speaker.heard, interrupted
-    )
-
-
-def _defect(error: Exception) -> Defect:
-    return Defect(
-        f"Something in me went wrong: {type(error).__name__}.",
-        "This is a fault of the assistant; set log.level to debug to see where.",
-    )
+    heard = speaker.heard if record.playing else 0.0
+    return Ended(turn.id, took, covered(record.engines), max(0.0, took - busy), heard, interrupted)

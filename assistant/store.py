@@ -159,8 +159,12 @@ class Lock:
                     f"Another assistant is at work here: {holder}.", "Let it finish, or stop it."
                 )
             time.sleep(0.02)
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{role}, process {os.getpid()}".encode(), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{role}, process {os.getpid()}".encode(), 0)
+        except OSError as error:
+            self.free()
+            raise of_os(error, self.path) from error
 
     def holder(self) -> str:
         try:

@@ -122,3 +122,8 @@ class Turn:
     def but(self, **changes: object) -> Turn:
         """The same turn with some fields replaced."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def whole(text: str) -> str:
+    """Text that can be written anywhere: bytes that were no UTF-8 (lone surrogates) become "?"."""
+    return text.encode("utf-8", "replace").decode("utf-8")
