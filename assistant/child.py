@@ -36,6 +36,8 @@ _SAFE_NAMES = {
     ("builtins", "frozenset"),
     ("builtins", "set"),
 }
+LOADING = 300.0
+"""Seconds that an engine may at least take to load: a slow card reads 1 GB in 50 s."""
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends to a process when its parent ends."""
 
@@ -45,7 +47,7 @@ class Child:
 
     `engine` names a class as "module:Class"; `arguments` are its keyword arguments. A child that
     dies raises EngineDied, one that is silent for `deadline` seconds is killed and raises
-    EngineHung; the next load starts a new one.
+    EngineHung; the next load, which may take LOADING, starts a new one.
     """
 
     ends_at_once = True
@@ -85,7 +87,8 @@ class Child:
             )
         self._pipe = Connection(ours.detach())
         try:
-            self._ask("load", self._engine, self._arguments, os.getpid())
+            loading = ("load", self._engine, self._arguments, os.getpid())
+            self._ask(*loading, deadline=max(LOADING, self._deadline))
         except BaseException:
             self._end()
             raise
@@ -114,16 +117,16 @@ class Child:
         self._closed = True
         self._end()
 
-    def _ask(self, *request: Any) -> Any:
-        pipe = self._pipe
+    def _ask(self, *request: Any, deadline: float | None = None) -> Any:
+        pipe, patience = self._pipe, deadline or self._deadline
         if pipe is None:
             raise EngineDied(f"The engine {self.name} is not running.")
         try:
             pipe.send_bytes(pickle.dumps(request, protocol=5))
-            if not pipe.poll(self._deadline):
+            if not pipe.poll(patience):
                 self._end()
                 raise EngineHung(
-                    f"The engine {self.name} did not answer for {self._deadline:g} seconds.",
+                    f"The engine {self.name} did not answer for {patience:g} seconds.",
                     "It is started again at the next request.",
                 )
             answer = pipe.recv_bytes()

@@ -11,16 +11,20 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from assistant.errors import UnknownSetting, UnreadableConfig, WrongSetting
 
 PREFIX = "ASSISTANT_"
 NOT_SETTINGS = {"ASSISTANT_CONFIG", "ASSISTANT_CHILD_STDERR"}
 """Where the file is, and whether engines' child processes may write to the terminal."""
+
+
+Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""A path that means the same to the daemon and to every command, wherever each was started."""
 
 
 class Section(BaseModel):
@@ -83,13 +87,13 @@ class Log(Section):
 
 
 class Folders(Section):
-    models: Path = Field(
+    models: Folder = Field(
         default_factory=lambda: platformdirs.user_data_path("assistant") / "models"
     )
     """Where model files are looked for: whisper/NAME/, chat/NAME.gguf, voice/NAME.onnx."""
-    state: Path = Field(default_factory=lambda: platformdirs.user_state_path("assistant"))
+    state: Folder = Field(default_factory=lambda: platformdirs.user_state_path("assistant"))
     """The journal and the timers."""
-    runtime: Path = Field(default_factory=lambda: _runtime())
+    runtime: Folder = Field(default_factory=lambda: _runtime())
     """The daemon's socket."""
 
 

@@ -343,8 +343,13 @@ class _Watched:
                 self._sounding()
                 yield sound
 
-        async with aclosing(noted()) as each:
-            await self._speaker.play(each)
+        try:
+            async with aclosing(noted()) as each:
+                await self._speaker.play(each)
+        except DeviceError as error:
+            self._lost(error)
+            async for _ in sounds:  # the words come with them
+                pass
 
 
 def _show(light: Light, shown: Shown) -> None:

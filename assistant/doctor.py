@@ -260,7 +260,8 @@ def _journal(config: Config) -> Iterator[Finding]:
         yield _of(of_sqlite(error, path), "journal", State.FAIL)
         return
     if verdict != "ok":
-        yield _of(of_sqlite(sqlite3.DatabaseError(), path), "journal", State.FAIL)
+        mend = "Move it away to start a new one."
+        yield Finding("journal", State.FAIL, f"{path} is damaged", mend)
     elif version > len(MIGRATIONS):
         mend = "Update the assistant, or set another folders.state."
         yield Finding("journal", State.FAIL, f"{path} is of a newer version", mend)

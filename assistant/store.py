@@ -130,10 +130,13 @@ def of_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
         return NotPermitted(f"I may not write {path}.", "Give yourself write permission there.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(f"{path} is in use by another program.", "Close that program.")
-    return StoreDamaged(
-        f"The journal {path} is damaged.",
-        "Nothing in it was changed. Move it away to start a new one.",
-    )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreDamaged(
+            f"The journal {path} is damaged.",
+            "Nothing in it was changed. Move it away to start a new one.",
+        )
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return StoreDamaged(f"The journal {path} could not be used: {name}.", "Nothing was changed.")
 
 
 class Lock:
