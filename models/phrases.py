@@ -103,7 +103,9 @@ def counts(phrases: Phrases, known: Iterable[str]) -> Model:
     known = frozenset(known)
     slots: dict[str, Alternatives] = {}
     for name, alternatives in phrases.slots.items():
-        slots[name] = tuple(a for a in alternatives if all(t in known or t in phrases.slots for t in a))
+        slots[name] = tuple(
+            a for a in alternatives if all(t in known or t in phrases.slots for t in a)
+        )
     found: Model = defaultdict(float)
 
     def shortened(histories: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
@@ -151,7 +153,7 @@ def mixture(trigrams: Mapping[Gram, float], general: General, words: Sequence[st
     n = {order: _counted(trigrams, order) for order in (1, 2, 3)}
     whole, likely = sum(n[1].values()), {word: general(word) for word in words}
     known = sum(likely.values())
-    p = {(w,): (n[1].get((w,), 0.0) / whole + likely[w] / known) / 2 for w in words}
+    p: Model = {(w,): (n[1].get((w,), 0.0) / whole + likely[w] / known) / 2 for w in words}
     for order in (2, 3):
         total = _by_history(n[order])
         heard = {gram for gram, count in n[order].items() if count > RARE}
@@ -187,7 +189,8 @@ def _worth_keeping(order: int, p: Model, general: General, words: Sequence[str])
     for gram in p:
         if len(gram) == 2:
             after[gram[0]].append(gram[1])
-    starts: Model = {(START,): p[END,]} | {g: p[g] for g in p if len(g) == 1 and g[0] != END}
+    starts: Model = {g: p[g] for g in p if len(g) == 1 and g[0] != END}
+    starts[START,] = p[END,]
     if order == 3:
         starts = {g: starts[g[:1]] * p[g] for g in p if len(g) == 2 and g[1] != END}
     kept = set()
