@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -167,10 +168,11 @@ def _told(error: AssistantError, as_json: bool) -> int:
         fault = {"code": error.code, "sentence": error.sentence, "mend": error.mend}
         print(json.dumps({"error": fault}))
     print(f"error[{error.code}]: {error}", file=sys.stderr)
-    if isinstance(error, Defect) and os.environ.get("ASSISTANT_LOG__LEVEL") == "debug":
-        import traceback
-
-        traceback.print_exception(error)
+    if isinstance(error, Defect):
+        cause = error.__cause__ or error
+        logging.getLogger("assistant").debug(
+            "defect", exc_info=(type(cause), cause, cause.__traceback__)
+        )
     return error.status
 
 

@@ -8,9 +8,7 @@ waits until nobody speaks. Interrupting is cancelling the task: it owns all that
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
@@ -23,17 +21,14 @@ from assistant.converse import House, converse
 from assistant.errors import (
     AssistantError,
     AudioTooLong,
-    BadRequest,
-    DaemonRunning,
     DeviceError,
-    LightDark,
-    of_os,
 )
-from assistant.events import Ended, Event, Failed, Noticed, to_json
+from assistant.events import Noticed
 from assistant.listen import utterance
-from assistant.ports import Light, Microphone, Shown, Speaker
-from assistant.schedule import announcement
-from assistant.turn import WEARER, Origin, Sound, Turn, whole
+from assistant.ports import Light, Microphone, Speaker
+from assistant.schedule import Timer, announcement
+from assistant.server import Server
+from assistant.turn import WEARER, Origin, Sound, Turn
 
 log = logging.getLogger("assistant.daemon")
 
@@ -52,6 +47,8 @@ class Request:
     speaker: Speaker
     spoken: bool = False
     """Whether its reply began to sound."""
+    timer: Timer | None = None
+    """The timer that is due, for a turn of the schedule."""
     gone: bool = False
     """Whether nobody waits for it any more."""
 
@@ -70,14 +67,15 @@ class Daemon:
         commands ask for them. Without a microphone it serves typed turns."""
         self._house, self._light, self._microphone = house, light, microphone
         self._runtime, self._longest = runtime, longest
-        self._speaker_to = speaker_to
         self._inbox: list[Request] = []
         self._news = asyncio.Event()
         """Set when a request in the inbox may have become one that may begin."""
         self._current: asyncio.Task[None] | None = None
         self._request: Request | None = None
         self._listening: asyncio.Event | None = None
+        self._server = Server(runtime, house.bus, self, speaker_to)
         self._stop = asyncio.Event()
+        self._fault: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # ---- its life ------------------------------------------------------------------------------
@@ -87,7 +85,7 @@ class Daemon:
     ) -> None:
         """Runs until `stop`. `lines` are those typed at the terminal, if there is one; `ready` is
         called once commands find the daemon."""
-        server = await self._listen_on_socket()
+        server = await self._server.open()
         try:
             ready()
             self._spawn(self._take_turns())
@@ -97,11 +95,13 @@ class Daemon:
             await self._stop.wait()
         finally:
             server.close()
-            socket_path(self._runtime).unlink(missing_ok=True)
+            socket_path(self._runtime).unlink(missing_ok=True)  # nobody finds us any more
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._interrupt()  # last: nothing can begin another turn any more
+        if self._fault:
+            raise self._fault
 
     def stop(self) -> None:
         """May be called from a signal handler."""
@@ -117,21 +117,30 @@ class Daemon:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("task failed", exc_info=error)
+            self._fault = error
             self.stop()  # a daemon without one of its parts must not look alive
 
     # ---- one inbox, one current task -----------------------------------------------------------
 
-    def submit(self, turn: Turn, speaker: Speaker | None = None) -> Request:
-        request = Request(turn, speaker or self._house.speaker)
+    def submit(
+        self, turn: Turn, speaker: Speaker | None = None, timer: Timer | None = None
+    ) -> Request:
+        request = Request(turn, speaker or self._house.speaker, timer=timer)
         self._inbox.append(request)
         self._news.set()
         return request
+
+    async def abandon(self, request: Request) -> None:
+        """Ends the turn of a command that is gone; one that still waits is not begun."""
+        request.gone = True
+        if self._request is request:
+            await self._interrupt()
 
     async def _take_turns(self) -> None:
         while True:
             request = await self._next()
             await self._interrupt()
-            if request.gone:
+            if request.gone or not await self._claimed(request):
                 continue
             self._request = request
             self._current = asyncio.create_task(self._converse(request))
@@ -166,7 +175,6 @@ class Daemon:
         speaker = _Watched(
             request.speaker, lambda: self._spoken(request), lambda lost: self._unheard(turn, lost)
         )
-        _show(self._light, Shown.THINKING)
         try:
             await converse(turn, self._house.but(speaker))
         except AssistantError as error:
@@ -174,13 +182,10 @@ class Daemon:
             self._house.bus.publish(Noticed("", str(error), error.code))
             if turn.origin is not Origin.COMMAND:
                 await self._say(error.sentence, speaker)
-        finally:
-            _show(self._light, Shown.OFF)
 
     def _spoken(self, request: Request) -> None:
         if not request.spoken:
             request.spoken = True
-            _show(self._light, Shown.SPEAKING)
             self._news.set()
 
     def _unheard(self, turn: Turn, lost: DeviceError) -> None:
@@ -221,7 +226,7 @@ class Daemon:
         except AssistantError as error:
             self._notice(str(error), error.code)
         else:
-            if not end.is_set():
+            if sound.seconds >= self._longest:
                 limit = AudioTooLong(f"I stopped listening after {self._longest:g} seconds.")
                 self._notice(str(limit), limit.code)
             self.submit(Turn(Origin.SPOKEN, audio=sound))
@@ -238,86 +243,29 @@ class Daemon:
         timers = self._house.timers
         while True:
             timers.changed.clear()
-            for timer in await timers.take_due():
-                text = announcement(timer, -timers.left(timer))
-                self.submit(Turn(Origin.SCHEDULE, text=text, label=WEARER))  # it may have a name
-            left = [timers.left(timer) for timer in await timers.running()]
+            running = await timers.running()
+            for timer in running:
+                if timers.left(timer) <= 0 and timer.id not in self._waiting():
+                    # The wearer's label: a timer's name is the wearer's words.
+                    self.submit(Turn(Origin.SCHEDULE, label=WEARER), timer=timer)
+            left = [timers.left(each) for each in running if each.id not in self._waiting()]
             wait = max(0.0, min([*left, RECHECK]))
             with suppress(TimeoutError):
-                await asyncio.wait_for(timers.changed.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await timers.changed.wait()
 
-    # ---- the socket ----------------------------------------------------------------------------
+    def _waiting(self) -> set[int]:
+        return {request.timer.id for request in self._inbox if request.timer}
 
-    async def _listen_on_socket(self) -> asyncio.Server:
-        path = socket_path(self._runtime)
-        try:
-            self._runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if await _answers(path):
-                raise DaemonRunning(
-                    "The assistant is already running.", "Use it, or stop it first."
-                )
-            path.unlink(missing_ok=True)  # left by a daemon that was killed
-            before = os.umask(0o177)
-            try:
-                return await asyncio.start_unix_server(
-                    self._serve_client, str(path), limit=LONGEST_LINE
-                )
-            finally:
-                os.umask(before)
-        except OSError as error:
-            raise of_os(error, path) from error
-
-    async def _serve_client(
-        self, incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter
-    ) -> None:
-        try:
-            turn, reply, quiet = _turn_of(await incoming.readline())
-            speaker = self._speaker_to(reply) if reply or quiet else None
-            await self._serve_turn(turn, speaker, incoming, outgoing)
-        except (BadRequest, ValueError) as error:
-            fault = error if isinstance(error, BadRequest) else BadRequest("That line is too long.")
-            failed = Failed("", fault.code, fault.sentence, fault.mend, 0.0)
-            outgoing.write(to_json(failed).encode() + b"\n")
-        except ConnectionError:
-            pass  # the command was ended; its turn was ended with it
-        finally:
-            with suppress(ConnectionError):
-                await outgoing.drain()
-            outgoing.close()
-
-    async def _serve_turn(
-        self,
-        turn: Turn,
-        speaker: Speaker | None,
-        incoming: asyncio.StreamReader,
-        outgoing: asyncio.StreamWriter,
-    ) -> None:
-        over = asyncio.Event()
-
-        async def forward(event: Event) -> None:
-            if event.turn == turn.id:
-                outgoing.write(to_json(event).encode() + b"\n")
-                if isinstance(event, Ended | Failed):
-                    over.set()
-
-        unsubscribe = self._house.bus.subscribe(forward)
-        gone = asyncio.create_task(incoming.read())
-        done = asyncio.create_task(over.wait())
-        try:
-            request = self.submit(turn, speaker)
-            await asyncio.wait({gone, done}, return_when=asyncio.FIRST_COMPLETED)
-            if not over.is_set():
-                await self._abandon(request)
-        finally:
-            unsubscribe()
-            gone.cancel()
-            done.cancel()
-
-    async def _abandon(self, request: Request) -> None:
-        """Ends the turn of a command that is gone; one that still waits is not begun."""
-        request.gone = True
-        if self._request is request:
-            await self._interrupt()
+    async def _claimed(self, request: Request) -> bool:
+        """Marks a due timer as rung, now that it is its turn; False: it was cancelled meanwhile."""
+        if request.timer is None:
+            return True
+        late = -self._house.timers.left(request.timer)
+        timer = await self._house.timers.take(request.timer.id)
+        if timer:
+            request.turn = request.turn.but(text=announcement(timer, late))
+        return timer is not None
 
 
 class _Watched:
@@ -350,47 +298,6 @@ class _Watched:
             self._lost(error)
             async for _ in sounds:  # the words come with them
                 pass
-
-
-def _show(light: Light, shown: Shown) -> None:
-    """The status is worth no turn; a recording without its light is refused elsewhere."""
-    try:
-        light.show(shown)
-    except LightDark as error:
-        log.warning("no status shown", extra={"facts": {"code": error.code}})
-
-
-async def _answers(path: Path) -> bool:
-    try:
-        _, writer = await asyncio.open_unix_connection(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        return False
-    writer.close()
-    return True
-
-
-def _turn_of(line: bytes) -> tuple[Turn, Path | None, bool]:
-    """The turn that a command asks for, the file for its reply, and whether to be quiet.
-
-    Raises BadRequest: any program of the user can write to the socket.
-    """
-    try:
-        asked = json.loads(line)["ask"]
-        text, audio, image = asked.get("text"), asked.get("audio"), asked.get("image")
-        reply, quiet = asked.get("reply"), asked.get("quiet", False)
-        paths = [Path(each) for each in (audio, image, reply) if each is not None]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadRequest("That is no request that I know.") from error
-    named = all(path.is_absolute() and "\0" not in str(path) for path in paths)
-    if not named or not isinstance(text, str | None):
-        raise BadRequest("A request needs a text, or paths that begin with a slash.")
-    turn = Turn(
-        Origin.COMMAND,
-        text=None if text is None else whole(text),
-        audio=Path(audio) if audio else None,
-        frames=(Path(image),) if image else (),
-    )
-    return turn, Path(reply) if reply else None, bool(quiet)
 
 
 async def typed_lines() -> AsyncGenerator[str]:

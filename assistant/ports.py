@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from assistant.turn import Frame, Sound
@@ -64,15 +63,6 @@ class Call:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Shown(StrEnum):
-    """What a light shows."""
-
-    OFF = "off"
-    LISTENING = "listening"
-    THINKING = "thinking"
-    SPEAKING = "speaking"
-
-
 class Lit(Protocol):
     """Proof that a recording light is on. Only a Light makes one; capture takes it."""
 
@@ -81,11 +71,9 @@ class Lit(Protocol):
 
 
 class Light(Protocol):
-    """Tells people nearby what the device does."""
+    """Tells people nearby that the device records."""
 
     name: str
-
-    def show(self, shown: Shown) -> None: ...
 
     def recording(self) -> AbstractContextManager[Lit]:
         """On while held. Raises LightDark where it cannot be lit: then nothing is captured."""

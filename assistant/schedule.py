@@ -68,10 +68,9 @@ class Timers:
             return timer.due_boot - self._clock.boot()
         return timer.due_wall - self._clock.now().timestamp()
 
-    async def take_due(self) -> list[Timer]:
-        """Marks those that are due as fired, each once, and gives them."""
-        due = [timer for timer in await self.running() if self.left(timer) <= 0]
-        return [timer for timer in due if await self._claim(timer.id, "fired")]
+    async def take(self, number: int) -> Timer | None:
+        """Marks it as fired, once; None if it has rung already or was cancelled."""
+        return await self._claim(number, "fired")
 
     async def _claim(self, number: int, state: str) -> Timer | None:
         def update(db: sqlite3.Connection) -> Timer | None:

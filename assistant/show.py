@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TextIO
 
 from assistant.account import Account
 from assistant.events import Asked, Ended, Event, Failed, Noticed, Said, Started
 
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""All control codes but the line feed."""
 WIDTH = 32
 """Characters of the waterfall's time line."""
 
@@ -50,7 +53,7 @@ class Terminal:
             self._line("", end="")
             self._out.write("reply: ")
         self._speaking = event.turn
-        self._out.write(event.text)
+        self._write(event.text)
         self._out.flush()
 
     def _over(self, account: Account, event: Ended | Failed) -> None:
@@ -61,12 +64,16 @@ class Terminal:
         if isinstance(event, Ended) and self._details:
             self._line(waterfall(account))
 
+    def _write(self, text: str) -> None:
+        """Words of the world may hold control codes: a terminal must not obey them."""
+        self._out.write(CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+
     def _line(self, text: str, end: str = "\n") -> None:
         """Text on a line of its own: a reply that is being written is ended first."""
         if self._speaking:
             self._out.write("\n")
             self._speaking = ""
-        self._out.write(text + end if text else "")
+        self._write(text + end if text else "")
         self._out.flush()
 
 

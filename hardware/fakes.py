@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from assistant import errors
-from assistant.ports import Lit, Shown
+from assistant.ports import Lit
 from assistant.turn import RATE, Sound
 from hardware.light import require_lit
 from hardware.recording import Resampler, write_wav
@@ -114,7 +114,7 @@ class WavFileSpeaker:
     async def play(self, sounds: AsyncIterator[Sound]) -> None:
         self._heard = 0.0
         whole = joined([sound async for sound in sounds])
-        write_wav(self._path, whole)
+        await asyncio.to_thread(write_wav, self._path, whole)  # a disk can be slow, a pipe can wait
         self._heard = whole.seconds
 
 
@@ -137,9 +137,6 @@ class FakeLight:
     def __init__(self) -> None:
         self.history: list[str] = []
         self._held: list[_FakeLit] = []
-
-    def show(self, shown: Shown) -> None:
-        self.history.append(shown.value)
 
     @contextmanager
     def recording(self) -> Iterator[Lit]:
@@ -168,9 +165,6 @@ class DarkLight:
     """A light that cannot be lit: nothing may be captured."""
 
     name = "dark"
-
-    def show(self, shown: Shown) -> None:
-        pass
 
     @contextmanager
     def recording(self) -> Iterator[Lit]:

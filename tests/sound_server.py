@@ -82,6 +82,11 @@ class SoundServer:
         (microphone,) = (row[0] for row in sources if row[1] == "micfeed.monitor")
         return sum(row[1] == microphone for row in self._table("source-outputs"))
 
+    def players(self) -> int:
+        """How many programs have the loudspeaker open."""
+        (speaker,) = (row[0] for row in self._table("sinks") if row[1] == "speaker")
+        return sum(row[1] == speaker for row in self._table("sink-inputs"))
+
     def freeze(self) -> None:
         """The server hangs: it is there and does nothing."""
         self._processes[0].send_signal(signal.SIGSTOP)

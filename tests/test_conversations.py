@@ -243,9 +243,7 @@ async def test_the_light_goes_on_before_capture_and_off_after_it(tmp_path: Path)
         await world.quiet()
         assert world.microphone.opened == [["recording"]]
         assert isinstance(world.light, FakeLight)
-        assert world.light.history == [
-            *("recording", "recording ended", "thinking", "speaking", "off")
-        ]
+        assert world.light.history == [*("recording", "recording ended")]
 
 
 async def test_without_light_nothing_is_captured(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from assistant import errors
-from assistant.ports import Light, Shown
+from assistant.ports import Light
 from hardware.fakes import DarkLight, FakeLight
 from hardware.light import TerminalLight, require_lit
 
@@ -52,12 +52,6 @@ def test_two_may_hold_it(light: Light) -> None:
     assert not first.on
 
 
-def test_it_shows_every_state(light: Light) -> None:
-    assert light.name
-    for shown in Shown:
-        light.show(shown)
-
-
 def test_where_it_cannot_be_lit_nothing_may_be_captured() -> None:
     with pytest.raises(errors.LightDark), DarkLight().recording():
         pytest.fail("it was lit")
@@ -81,13 +75,12 @@ def test_a_stream_that_takes_no_words_cannot_be_lit() -> None:
         full.close()  # what could not be written cannot be written now either
 
 
-def test_on_a_terminal_one_line_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_it_is_red_and_erases_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
     with TerminalLight(stream).recording():
-        assert stream.getvalue() == "\r\x1b[2K\x1b[31m● recording\x1b[0m"
-    assert stream.getvalue().endswith("\r\x1b[2K")
-    assert "\n" not in stream.getvalue()
+        assert stream.getvalue() == "\x1b[31m● recording\x1b[0m\n"
+    assert stream.getvalue().endswith("\n○ not recording\n")
 
 
 def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +91,9 @@ def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[3" not in stream.getvalue()
 
 
-def test_elsewhere_each_change_is_a_line() -> None:
+def test_it_is_lit_once_for_all_who_hold_it() -> None:
     stream = io.StringIO()
     light = TerminalLight(stream)
-    light.show(Shown.THINKING)
-    light.show(Shown.THINKING)
-    with light.recording():
-        light.show(Shown.LISTENING)  # the recording stays in sight
-    light.show(Shown.OFF)
-    assert stream.getvalue() == "○ thinking\n● recording\n○ listening\n○ off\n"
+    with light.recording(), light.recording():
+        assert stream.getvalue() == "● recording\n"
+    assert stream.getvalue() == "● recording\n○ not recording\n"
