@@ -22,8 +22,6 @@ from assistant.turn import Origin, Turn, whole
 
 PATIENCE = 15.0
 """Seconds to wait for another command that works alone."""
-ABOUT_A_PICTURE = "what does this say"
-"""What a picture without a question asks."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,6 @@ class Question:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Question:
         text = whole(options.text) if options.text else None
-        if text is None and options.audio is None:
-            text = ABOUT_A_PICTURE
         audio, image, reply = (
             path and path.absolute() for path in (options.audio, options.image, options.reply)
         )

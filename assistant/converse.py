@@ -24,6 +24,9 @@ from assistant.stages import played, stage, timed, told
 from assistant.tools import Hands
 from assistant.turn import Frame, Origin, Sound, Turn, Words
 
+ABOUT_A_PICTURE = "what does this say"
+"""What a picture without a question asks."""
+
 
 async def converse(turn: Turn, house: House) -> None:
     """Serves one turn to the last sound of its reply. Raises what the wearer must be told."""
@@ -75,12 +78,13 @@ class House:
         return replace(self, speaker=speaker)
 
     async def hear(self, turn: Turn) -> Turn:
-        """The turn with a transcript; one that has a text is given back as it is."""
-        if turn.text is not None or turn.audio is None:
-            if turn.origin is not Origin.SCHEDULE:
-                self.bus.publish(Asked(turn.id, turn.text or ""))
-            return turn
+        """The turn with a transcript; one that has a text keeps it."""
         audio = turn.audio
+        if turn.text is not None or audio is None:
+            text = ABOUT_A_PICTURE if turn.text is None else turn.text
+            if turn.origin is not Origin.SCHEDULE:
+                self.bus.publish(Asked(turn.id, text))
+            return turn.but(text=text)
         if isinstance(audio, Path):
             async with stage(self.bus, turn, "decode sound"):
                 audio = await self.open_sound(audio)

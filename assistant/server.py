@@ -131,8 +131,8 @@ def _turn_of(line: bytes) -> tuple[Turn, Path | None, bool]:
     named = all(path.is_absolute() and "\0" not in str(path) for path in paths)
     if not named or not isinstance(text, str | None):
         raise BadRequest("A request needs a text, or paths that begin with a slash.")
-    if not text and not audio:
-        raise BadRequest("A request needs a text or a sound.")
+    if not (text or audio or image):
+        raise BadRequest("A request needs a text, a sound or a picture.")
     turn = Turn(
         Origin.COMMAND,
         text=None if text is None else whole(text),

@@ -478,7 +478,7 @@ def test_the_daemon_survives_garbage(line: bytes, daemon: Daemon) -> None:
         ({"text": "\ud800 what\0 is this"}, None),
         ({"text": EARLIER, "reply": "/no\0such.wav", "quiet": True}, "bad-request"),
         ({"text": EARLIER, "reply": "/", "quiet": True}, "not-permitted"),
-        ({}, None),
+        ({}, "bad-request"),
     ],
 )
 def test_the_daemon_survives_odd_requests(
