@@ -45,7 +45,7 @@ class Reading(NamedTuple):
 
 
 class Sphinx:
-    """`biased=False` decodes with the general model alone. Loads in the constructor, in 0.6 s.
+    """`biased=False` decodes with the general model alone. Loads in the constructor, in under 1 s.
 
     Raises EngineMissing without the package, ModelMissing or ModelDamaged for the files of ours.
 
