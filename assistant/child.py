@@ -187,6 +187,7 @@ def serve(pipe: Connection) -> None:
     def load(name: str, arguments: Mapping[str, Any], parent: int) -> None:
         nonlocal engine
         _die_with(parent)
+        importlib.import_module("numpy")  # requests hold arrays: not the first one shall wait
         engine = _make(name, arguments)
 
     def open_(method: str, arguments: tuple[Any, ...]) -> None:
