@@ -96,9 +96,15 @@ async def _alone(config: Config, question: Question, reader: Reader, lock: Lock)
         built = assemble.assemble(config, bus, store, speaker)
         for each in (journal.read, log.read, reader):
             bus.subscribe(each)
+        needed = [
+            *(built.hearing if question.audio else []),
+            *([built.reading] if question.image else []),
+        ]
+        loading = asyncio.create_task(built.load(needed))  # what goes wrong, the turn will tell
         try:
             await converse(question.turn(), built.house)
         finally:
+            loading.cancel()
             await bus.close()
             await built.close()
         if bus.trouble:

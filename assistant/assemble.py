@@ -5,8 +5,9 @@ It starts nothing: lanes make their engines at the first use.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -45,10 +46,19 @@ class Built:
 
     house: House
     lanes: list[Lane]
-    warm: list[Lane] = field(default_factory=list)
-    """Lanes that every spoken turn needs, in the order in which it needs them."""
+    hearing: list[Lane]
+    """Lanes that a spoken turn needs before it is understood."""
+    answering: list[Lane]
+    """Lanes that most turns need after that: the chat model's, the voice's."""
+    reading: Lane
+    """The reader's: large, so a daemon loads it when it is first asked for."""
     notices: list[AssistantError] = field(default_factory=list)
     """Models that were passed over, with the reason."""
+
+    async def load(self, lanes: Iterable[Lane]) -> list[AssistantError]:
+        """Makes engines ready side by side, before they are asked; gives what went wrong."""
+        done = await asyncio.gather(*(lane.load() for lane in lanes), return_exceptions=True)
+        return [error for error in done if isinstance(error, AssistantError)]
 
     async def close(self) -> None:
         for lane in self.lanes:
@@ -74,6 +84,7 @@ def assemble(
     clock = clock or SystemClock()
     activity = plan.here("silero", _silero)
     files = plan.here("files", _Files)
+    reading = plan.child("models.ocr:Rapid", threads=plan.threads)
     house = House(
         bus=bus,
         clock=clock,
@@ -82,14 +93,15 @@ def assemble(
         open_picture=_picture_opener(files, int(config.look.most_megapixels * 1e6)),
         activity=LaneVoiceActivity(activity),
         transcriber=plan.transcriber(),
-        reader=LaneReader(plan.child("models.ocr:Rapid", threads=plan.threads), "rapidocr"),
+        reader=LaneReader(reading, "rapidocr"),
         router=Router(bus, plan.language_model()),
         synthesizer=plan.synthesizer(),
         speaker=speaker,
         threshold=config.listen.threshold,
         rings=rings,
     )
-    return Built(house, plan.lanes, [activity, *plan.warm], plan.notices)
+    hearing = [activity, *plan.hearing]
+    return Built(house, plan.lanes, hearing, plan.answering, reading, plan.notices)
 
 
 class _Plan:
@@ -99,7 +111,8 @@ class _Plan:
         self._config, self._forgiving = config, forgiving
         self.threads = threads(config)
         self.lanes: list[Lane] = []
-        self.warm: list[Lane] = []
+        self.hearing: list[Lane] = []
+        self.answering: list[Lane] = []
         self.notices: list[AssistantError] = []
 
     def transcriber(self) -> Transcriber:
@@ -110,10 +123,10 @@ class _Plan:
         built_in = LaneTranscriber(lane, name)
         folder = None if chosen == "sphinx" else self._model("whisper", chosen == "whisper")
         if folder is None:
-            self.warm.append(lane)
+            self.hearing.append(lane)
             return built_in
         lane = self.child("models.whisper:Whisper", folder=str(folder), threads=self.threads)
-        self.warm.append(lane)
+        self.hearing.append(lane)
         first = LaneTranscriber(lane, f"whisper {folder.name}")
         return SpareTranscriber(first, built_in, self._spare_for)
 
@@ -123,13 +136,13 @@ class _Plan:
         if file is None:
             return None
         lane = self.child("models.llama:Llama", file=str(file), threads=self.threads)
-        self.warm.append(lane)
+        self.answering.append(lane)
         return LaneLanguageModel(lane, file.stem)
 
     def synthesizer(self) -> Synthesizer:
         chosen, speech = self._config.engines.voice, self._config.speech
         lane = self.here("espeak", lambda: _espeak(speech.language, speech.speed))
-        self.warm.append(lane)
+        self.answering.append(lane)
         built_in = LaneSynthesizer(lane, "espeak-ng")
         file = None if chosen == "espeak" else self._model("voice", chosen == "piper")
         if file is None:
@@ -137,7 +150,7 @@ class _Plan:
         lane = self.child(
             "models.piper:Piper", file=str(file), speed=speech.speed, threads=self.threads
         )
-        self.warm.append(lane)
+        self.answering.append(lane)
         first = LaneSynthesizer(lane, f"piper {file.stem}")
         return SpareSynthesizer(first, built_in, self._spare_for)
 

@@ -113,12 +113,19 @@ class Lane:
         self._worker = worker
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"lane-{worker.name}")
         self._turnstile = asyncio.Lock()
+        self._loaded = 0.0
+        """When the engine was last made ready, by the monotonic clock."""
         self._closed = False
 
     async def load(self) -> None:
-        """Make the engine ready now instead of at its first use."""
+        """Makes the engine ready now instead of at its first use."""
+        since, spans = time.monotonic(), engine_spans.get()
         async with self._turnstile:
+            if self._loaded > since and spans is not None:  # someone else's load was waited for
+                spans.append(Span(f"{self.name} load", since, self._loaded))
             await self._run(f"{self.name} load", self._worker.load)
+            if self._worker.seconds > 0:
+                self._loaded = time.monotonic()
 
     async def call(self, method: str, *arguments: Any) -> Any:
         await self.load()

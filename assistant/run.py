@@ -102,11 +102,8 @@ def _greet(uses: dict[str, str], microphone: Microphone | None) -> None:
 
 async def _warm(built: assemble.Built, bus: Bus) -> None:
     """Loads the engines of every spoken turn now, so that the first one need not wait."""
-    for lane in built.warm:
-        try:
-            await lane.load()
-        except AssistantError as error:
-            bus.publish(Noticed("", str(error), error.code))
+    for error in await built.load([*built.hearing, *built.answering]):
+        bus.publish(Noticed("", str(error), error.code))
 
 
 async def _speaker(config: Config, bus: Bus) -> Speaker:
