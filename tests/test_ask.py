@@ -295,7 +295,7 @@ def test_two_commands_at_once_wait_for_each_other(here: Place) -> None:
 
 def test_ctrl_c_ends_a_turn_at_once_and_closes_its_row(here: Place) -> None:
     with here.begin("ask", "--audio", TIME, "--quiet") as process:
-        wait_until(lambda: children(process.pid), "the recogniser runs")
+        wait_until(lambda: here.rows() and children(process.pid), "the turn runs")
         engines = children(process.pid)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
@@ -328,7 +328,7 @@ def test_ctrl_c_ends_the_wait_for_another_command(here: Place) -> None:
 def test_a_turn_cut_off_by_a_crash_is_told_apart(here: Place) -> None:
     checked(here.ask("--text", "what time is it", "--quiet"))
     with here.begin("ask", "--audio", TIME, "--quiet") as process:
-        wait_until(lambda: children(process.pid), "the recogniser runs")
+        wait_until(lambda: len(here.rows()) == 2, "the turn is in the journal")
         process.kill()
         process.communicate()
     checked(here.ask("--text", "what day is it today", "--quiet"))
