@@ -13,8 +13,8 @@ from pathlib import Path
 
 from assistant import policy
 from assistant.clock import Clock
-from assistant.errors import NoSpeech
-from assistant.events import Asked, Bus, Said
+from assistant.errors import DeviceError, NoSpeech
+from assistant.events import Asked, Bus, Noticed, Said
 from assistant.flow import ahead, clauses, rejoined
 from assistant.listen import speech_in
 from assistant.ports import Reader, Speaker, Synthesizer, Transcriber, VoiceActivity
@@ -35,7 +35,7 @@ async def converse(turn: Turn, house: House) -> None:
         turn = await house.look(turn)
         words = house.answer(turn)
         sounds = house.voice(turn, ahead(clauses(words), 2))
-        await house.play(ahead(sounds, 4))
+        await house.play(turn, ahead(sounds, 4))
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,16 @@ class House:
             async for sound in sounds:
                 yield sound
 
-    async def play(self, sounds: AsyncGenerator[Sound]) -> None:
+    async def play(self, turn: Turn, sounds: AsyncGenerator[Sound]) -> None:
+        """Says the sounds. A loudspeaker that is lost costs the sound, not the words."""
         async with aclosing(sounds):
-            await played(self.speaker, sounds)
+            try:
+                await played(self.speaker, sounds)
+            except DeviceError as lost:
+                said = f"{lost.sentence} The reply is shown only."
+                self.bus.publish(Noticed(turn.id, said, lost.code))
+                async for _ in sounds:  # the words come with them
+                    pass
 
     async def _speech(self, texts: AsyncGenerator[str]) -> AsyncGenerator[Sound]:
         async with aclosing(texts):

@@ -21,7 +21,6 @@ from assistant.converse import House, converse
 from assistant.errors import (
     AssistantError,
     AudioTooLong,
-    DeviceError,
 )
 from assistant.events import Noticed
 from assistant.listen import utterance
@@ -172,9 +171,7 @@ class Daemon:
 
     async def _converse(self, request: Request) -> None:
         turn = request.turn
-        speaker = _Watched(
-            request.speaker, lambda: self._spoken(request), lambda lost: self._unheard(turn, lost)
-        )
+        speaker = _Watched(request.speaker, lambda: self._spoken(request))
         try:
             await converse(turn, self._house.but(speaker))
         except AssistantError as error:
@@ -187,11 +184,6 @@ class Daemon:
         if not request.spoken:
             request.spoken = True
             self._news.set()
-
-    def _unheard(self, turn: Turn, lost: DeviceError) -> None:
-        """A loudspeaker that is gone costs the sound, not the words."""
-        said = f"{lost.sentence} The reply is shown only."
-        self._house.bus.publish(Noticed(turn.id, said, lost.code))
 
     async def _say(self, sentence: str, speaker: Speaker) -> None:
         """A fault, spoken. Where even that fails, the terminal has shown it."""
@@ -269,16 +261,10 @@ class Daemon:
 
 
 class _Watched:
-    """The speaker, with a call before each sound, and one if it is lost: the rest of the reply is
-    then made without it."""
+    """The speaker, with a call before each sound."""
 
-    def __init__(
-        self,
-        speaker: Speaker,
-        sounding: Callable[[], None],
-        lost: Callable[[DeviceError], None],
-    ) -> None:
-        self._speaker, self._sounding, self._lost = speaker, sounding, lost
+    def __init__(self, speaker: Speaker, sounding: Callable[[], None]) -> None:
+        self._speaker, self._sounding = speaker, sounding
         self.name = speaker.name
 
     @property
@@ -291,13 +277,8 @@ class _Watched:
                 self._sounding()
                 yield sound
 
-        try:
-            async with aclosing(noted()) as each:
-                await self._speaker.play(each)
-        except DeviceError as error:
-            self._lost(error)
-            async for _ in sounds:  # the words come with them
-                pass
+        async with aclosing(noted()) as each:
+            await self._speaker.play(each)
 
 
 async def typed_lines() -> AsyncGenerator[str]:

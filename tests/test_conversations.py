@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from assistant.converse import converse
 from assistant.engines import SpareSynthesizer, SpareTranscriber
-from assistant.errors import EngineDied, LightDark
-from assistant.events import Ended, Failed, Noticed, Routed, Staged, Started
+from assistant.errors import DeviceLost, EngineDied, LightDark
+from assistant.events import Ended, Failed, Noticed, Routed, Said, Staged, Started
 from assistant.ports import Call
 from assistant.turn import SEEN, WEARER, Origin, Sound, Turn
 from hardware.fakes import DarkLight, FakeLight
@@ -482,3 +484,25 @@ async def test_stopping_in_the_middle_of_a_reply_ends_the_turn(tmp_path: Path) -
     assert ended.interrupted
     assert ended.heard == near(1.0)
     assert not (world.runtime / "assistant.sock").exists()
+
+
+class Unplugged:
+    """A loudspeaker that was listed and cannot be opened."""
+
+    name, heard = "unplugged", 0.0
+
+    async def play(self, sounds: AsyncIterator[Sound]) -> None:
+        raise DeviceLost("The loudspeaker is gone.", "Connect it again.")
+
+
+async def test_a_lost_loudspeaker_costs_the_sound_and_not_the_words(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await converse(Turn(Origin.COMMAND, text="what time is it"), world.house.but(Unplugged()))
+        await world.bus.drain()
+        assert [said.text for said in world.of(Said)] == ["It is 9:00 AM."]
+        (told,) = world.of(Noticed)
+        assert (told.code, told.sentence) == (
+            DeviceLost.code,
+            "The loudspeaker is gone. The reply is shown only.",
+        )
+        assert len(world.of(Ended)) == 1
