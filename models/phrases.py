@@ -20,7 +20,7 @@ from functools import cache, cached_property
 from typing import Protocol
 
 START, END = "<s>", "</s>"
-COMMON = 3000
+COMMON = 8000
 """How many of the general model's likeliest words are kept beside those of the phrases."""
 RARE = 0.01
 """A history or n-gram expected less often than this in all phrases is shortened or left out."""
