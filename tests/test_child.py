@@ -44,9 +44,11 @@ def soon(true: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """A zombie is not alive; one without a parent to take its status is left by the container."""
+    """A zombie is not alive; one without a parent to take its status is left by the container.
+    One whose other threads still end is: its parent cannot take its status yet."""
     try:
-        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
+        return threads > 1 or "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
 
