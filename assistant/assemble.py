@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from assistant.child import Child
 from assistant.clock import Clock, SystemClock
@@ -33,7 +33,6 @@ from assistant.ports import LanguageModel, Light, Microphone, Speaker, Synthesiz
 from assistant.router import Router
 from assistant.schedule import Timers
 from assistant.store import Store
-from assistant.turn import Frame, Sound
 
 Kind = Literal["whisper", "chat", "voice"]
 SUFFIXES: dict[Kind, str] = {"whisper": "", "chat": ".gguf", "voice": ".onnx"}
@@ -84,13 +83,14 @@ def assemble(
     clock = clock or SystemClock()
     activity = plan.here("silero", _silero)
     files = plan.here("files", _Files)
+    most_pixels = int(config.look.most_megapixels * 1e6)
     reading = plan.child("models.ocr:Rapid", threads=plan.threads)
     house = House(
         bus=bus,
         clock=clock,
         timers=Timers(store, clock),
-        open_sound=_sound_opener(files, config.listen.longest),
-        open_picture=_picture_opener(files, int(config.look.most_megapixels * 1e6)),
+        open_sound=lambda path: files.call("sound", path, config.listen.longest),
+        open_picture=lambda path: files.call("picture", path, most_pixels),
         activity=LaneVoiceActivity(activity),
         transcriber=plan.transcriber(),
         reader=LaneReader(reading, "rapidocr"),
@@ -206,12 +206,7 @@ def find_model(config: Config, kind: Kind) -> Path | None:
         if not file.exists():
             raise ModelMissing(f"There is no model {file}.", "Put it there, or unset its name.")
         return file
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError:
-        return None  # no such folder: nothing was pulled
-    fitting = (entry for entry in entries if entry.is_dir() or kind != "whisper")
-    return next((entry for entry in fitting if entry.name.endswith(SUFFIXES[kind])), None)
+    return next(iter(_models_of(config, kind)), None)
 
 
 def check_model(kind: Kind, file: Path) -> None:
@@ -264,20 +259,6 @@ class _Files:
         self.sound, self.picture = recording.decode, picture.decode
 
 
-def _sound_opener(files: Lane, longest: float):  # type: ignore[no-untyped-def]
-    async def open_sound(path: Path) -> Sound:
-        return cast(Sound, await files.call("sound", path, longest))
-
-    return open_sound
-
-
-def _picture_opener(files: Lane, most_pixels: int):  # type: ignore[no-untyped-def]
-    async def open_picture(path: Path) -> Frame:
-        return cast(Frame, await files.call("picture", path, most_pixels))
-
-    return open_picture
-
-
 def _silero() -> object:
     from models.silero import Silero
 
@@ -292,12 +273,14 @@ def _espeak(voice: str, speed: float) -> object:
 
 def models_found(config: Config) -> list[tuple[Kind, Path]]:
     """Every model in the models folder, used or not, by kind and name."""
-    found: list[tuple[Kind, Path]] = []
-    for kind, suffix in SUFFIXES.items():
-        files = sorted((config.folders.models / kind).glob(f"*{suffix}"))
-        fitting = (file for file in files if file.is_dir() or kind != "whisper")
-        found += [(kind, file) for file in fitting if not file.name.startswith(".")]
-    return found
+    return [(kind, file) for kind in SUFFIXES for file in _models_of(config, kind)]
+
+
+def _models_of(config: Config, kind: Kind) -> list[Path]:
+    """The models of one kind, by name; none where there is no such folder."""
+    files = sorted((config.folders.models / kind).glob(f"*{SUFFIXES[kind]}"))
+    fitting = (file for file in files if file.is_dir() or kind != "whisper")
+    return [file for file in fitting if not file.name.startswith(".")]
 
 
 def check_voice(config: Config) -> None:

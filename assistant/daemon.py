@@ -18,10 +18,7 @@ from typing import Any
 
 from assistant.client import LONGEST_LINE, socket_path
 from assistant.converse import House, converse
-from assistant.errors import (
-    AssistantError,
-    AudioTooLong,
-)
+from assistant.errors import AssistantError, AudioTooLong
 from assistant.events import Noticed
 from assistant.listen import utterance
 from assistant.ports import Light, Microphone, Speaker

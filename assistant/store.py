@@ -10,7 +10,6 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,22 +145,19 @@ class Lock:
         self.path = folder / "lock"
         self._file: int | None = None
 
-    def take(self, role: str, wait: float = 0.0) -> None:
-        """Raises StoreBusy, naming the holder, if it is not free within `wait` seconds."""
+    def take(self, role: str) -> None:
+        """Raises StoreBusy, naming the holder, if it is not free: who wants to wait asks again."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise of_os(error, self.path) from error
-        until = time.monotonic() + wait
-        while not self._taken():
-            if time.monotonic() >= until:
-                holder = self.holder()
-                self.free()
-                raise StoreBusy(
-                    f"Another assistant is at work here: {holder}.", "Let it finish, or stop it."
-                )
-            time.sleep(0.02)
+        if not self._taken():
+            holder = self.holder()
+            self.free()
+            raise StoreBusy(
+                f"Another assistant is at work here: {holder}.", "Let it finish, or stop it."
+            )
         try:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, f"{role}, process {os.getpid()}".encode(), 0)

@@ -249,9 +249,10 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_the_lock_of_a_killed_holder_is_free(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     lock = Lock(tmp_path)
     with pytest.raises(StoreBusy, match=f"a command, process {holder.pid}"):
-        lock.take("the daemon", wait=0.1)
+        lock.take("the daemon")
     holder.send_signal(signal.SIGKILL)
-    lock.take("the daemon", wait=20.0)
+    holder.wait()
+    lock.take("the daemon")
     lock.free()
 
 
